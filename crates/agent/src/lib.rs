@@ -1,0 +1,1 @@
+//! Where an application's secrets come from, and how they reach it.

@@ -1,0 +1,1 @@
+//! The Vault HTTP contract as types; no I/O.

@@ -1,0 +1,1 @@
+//! Everything stored is encrypted and bound to its place; seal and unseal.

@@ -1,0 +1,3 @@
+//! The `coffre` command line.
+
+fn main() {}

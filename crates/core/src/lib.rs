@@ -1,0 +1,1 @@
+//! The kernel: pipeline, mounts, tokens, policies, sys.

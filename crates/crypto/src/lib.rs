@@ -1,0 +1,1 @@
+//! Purpose-named cryptographic envelopes over an audited library.

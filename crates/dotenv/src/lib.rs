@@ -1,0 +1,1 @@
+//! Lossless .env documents with exactly python-dotenv's semantics.

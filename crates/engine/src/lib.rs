@@ -1,0 +1,1 @@
+//! What an engine is: rows, replies, the routing trie, decoding.

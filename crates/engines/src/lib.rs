@@ -1,0 +1,1 @@
+//! Secrets engines: kv version 1 and 2, cubbyhole.

@@ -1,0 +1,1 @@
+//! Listener, TLS, request parsing, status codes.

@@ -1,0 +1,1 @@
+//! coffre.toml: the manifest and everything that follows from it.

@@ -1,0 +1,1 @@
+//! From .env files into a vault: classify, plan, apply, verify, roll back.

@@ -1,0 +1,1 @@
+//! Policies: parse, decide, explain; the proof of permission.

@@ -1,0 +1,1 @@
+//! Opaque keys and bytes: memory, redb, fault injection.
