@@ -1,1 +1,15 @@
-//! Opaque keys and bytes: memory, redb, fault injection.
+//! Opaque keys and bytes, kept durably: memory, redb, fault injection.
+//!
+//! Threat model: this layer keeps what it is given and loses nothing that it acknowledged. It knows no plaintext
+//! and no meaning; secrecy and binding to a place are the barrier's business.
+//!
+//! * [`Store`] is the seam: small enough to fake a crash.
+//! * [`Memory`] for tests and `-dev`; redb for a single node.
+
+mod key;
+mod mem;
+mod store;
+
+pub use key::{BadKey, Key, MAX_KEY};
+pub use mem::Memory;
+pub use store::{Batch, MAX_VALUE, Page, Step, Store, StoreError, StoreFuture};

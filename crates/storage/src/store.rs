@@ -1,0 +1,201 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{BadKey, Key};
+
+/// The largest value, in bytes: a request body of 32 MiB and the barrier's header.
+pub const MAX_VALUE: usize = 32 * 1024 * 1024 + 4 * 1024;
+
+/// What the operations of a store return, boxed so that `dyn Store` works.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keys and bytes, kept.
+///
+/// Keys are flat and ordered by their bytes. A read that starts after a write was acknowledged sees it. Reads may
+/// do a short, bounded amount of blocking I/O.
+pub trait Store: Send + Sync + 'static {
+    /// The bytes at this key, or `None`.
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>>;
+
+    /// Up to `limit` keys that begin with `prefix` and are greater than `after`, in order.
+    ///
+    /// `after` may be any text; it need not exist nor begin with `prefix`. A caller skips the subtree `sub/` by
+    /// seeking past `sub/\u{10FFFF}`. A `limit` of 0 gives an empty page that says whether there are any keys.
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Page>;
+
+    /// Applies the whole batch or nothing of it, and returns when it is durable.
+    ///
+    /// A caller who drops the future does not know the outcome: the batch may still be applied, wholly. Batches are
+    /// applied in the order in which their futures were first polled, so an empty batch, once it returns, tells
+    /// that all earlier ones have ended.
+    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()>;
+
+    /// What kind of store this is, as `seal-status` reports it: `inmem`, `redb`.
+    fn kind(&self) -> &'static str;
+
+    /// Writes one record.
+    fn put(&self, key: Key, value: Vec<u8>) -> StoreFuture<'_, ()> {
+        self.transact(Batch::new().put(key, value))
+    }
+
+    /// Removes one record; fine if there is none.
+    fn delete(&self, key: Key) -> StoreFuture<'_, ()> {
+        self.transact(Batch::new().delete(key))
+    }
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {
+        (**self).get(key)
+    }
+
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Page> {
+        (**self).list_page(prefix, after, limit)
+    }
+
+    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
+        (**self).transact(batch)
+    }
+
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+}
+
+/// Some keys, and whether there are more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In byte order, whole (the prefix is not cut off).
+    pub keys: Vec<String>,
+    /// Whether further keys match after the last one given.
+    pub more: bool,
+}
+
+/// One step of a [`Batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write this record.
+    Put(Key, Vec<u8>),
+    /// Remove this record; fine if there is none.
+    Delete(Key),
+    /// Remove every record whose key begins so.
+    DeletePrefix(String),
+}
+
+/// Steps that are applied together: first all expectations are checked against what is stored, then the steps run
+/// in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    absent: Vec<Key>,
+    steps: Vec<Step>,
+}
+
+impl Batch {
+    /// Nothing to do.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a write of at most [`MAX_VALUE`] bytes.
+    #[must_use]
+    pub fn put(mut self, key: Key, value: Vec<u8>) -> Self {
+        self.steps.push(Step::Put(key, value));
+        self
+    }
+
+    /// Adds a removal.
+    #[must_use]
+    pub fn delete(mut self, key: Key) -> Self {
+        self.steps.push(Step::Delete(key));
+        self
+    }
+
+    /// Adds the removal of everything that begins with `prefix` (of everything at all, if it is empty).
+    #[must_use]
+    pub fn delete_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.steps.push(Step::DeletePrefix(prefix.into()));
+        self
+    }
+
+    /// The batch fails with [`StoreError::Exists`], and changes nothing, if there is a record at this key.
+    #[must_use]
+    pub fn expect_absent(mut self, key: Key) -> Self {
+        self.absent.push(key);
+        self
+    }
+
+    /// Whether it would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The keys at which there must be no record.
+    pub fn absent(&self) -> &[Key] {
+        &self.absent
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The steps, in order, given away.
+    pub fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+
+    /// Refuses what no backend would take.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let sizes = self.steps.iter().filter_map(|step| match step {
+            Step::Put(_, value) => Some(value.len()),
+            Step::Delete(_) | Step::DeletePrefix(_) => None,
+        });
+        sizes.max().filter(|size| *size > MAX_VALUE).map_or(Ok(()), |size| Err(StoreError::TooLarge(size)))
+    }
+}
+
+/// Why a store did not do what it was asked. Only [`StoreError::Unknown`] leaves open whether data was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// [`Batch::expect_absent`] met a record. Nothing was changed.
+    #[error("a record exists already at {0}")]
+    Exists(Key),
+    /// A text is not a key.
+    #[error(transparent)]
+    BadKey(#[from] BadKey),
+    /// A value is larger than [`MAX_VALUE`]. Nothing was changed.
+    #[error("a record of {0} bytes is larger than {MAX_VALUE}")]
+    TooLarge(usize),
+    /// No space is left. Nothing was changed; reads and deletions go on; writes succeed again when there is space.
+    #[error("no space is left on the storage device; nothing was written: free some space and try again")]
+    Full(#[source] std::io::Error),
+    /// Reading failed or a write was refused before anything was handed to the system. Nothing was changed.
+    #[error("the storage device failed; look at the system's log")]
+    Io(#[source] std::io::Error),
+    /// A write failed on its way to the device: it may be there or not, wholly. The store takes no further writes
+    /// until it was opened again and checked.
+    #[error(
+        "the storage device failed during a write: the last change may or may not have been kept, and nothing more is written until the storage was opened again"
+    )]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored does not add up.
+    #[error(
+        "the storage is damaged ({0}); stop the server, keep a copy of the data directory, and restore a backup"
+    )]
+    Damaged(String),
+    /// The store was shut, or shut itself after [`StoreError::Unknown`].
+    #[error("the storage is closed ({0}); restart the server")]
+    Closed(&'static str),
+}
