@@ -1,0 +1,1 @@
+"""ATMR API: a small Flask application whose secrets live in a vault."""

@@ -1,0 +1,102 @@
+"""The application factory: `flask --app backend.app run`."""
+
+import logging
+import sys
+from dataclasses import dataclass
+
+import click
+from flask import Flask, jsonify, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.exceptions import HTTPException
+
+from . import auth, notes, status
+from .config import Config, load_config
+from .models import User
+from .shared.crypto import ColumnCipher, CryptoError
+from .shared.secret_source import SourceError
+from .shared.vault_client import VaultError
+from .stores import Cache, Database, open_cache, open_database
+
+CONFIG_EXIT = 78  # EX_CONFIG of sysexits.h
+
+
+@dataclass(frozen=True)
+class State:
+    """What requests need. Kept out of `app.config`, which debuggers and error pages print."""
+
+    config: Config
+    database: Database
+    cache: Cache
+    cipher: ColumnCipher
+    session: sessionmaker[Session]
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Builds the application, or ends the process with one sentence when it must not start."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return build_app(config or load_config())
+    except (SourceError, VaultError, CryptoError) as error:
+        print(f"atmr: {error}", file=sys.stderr)
+        raise SystemExit(CONFIG_EXIT) from None
+
+
+def build_app(config: Config) -> Flask:
+    """The same, raising."""
+    app = Flask("atmr")
+    app.config["SECRET_KEY"] = config.SECRET_KEY
+    app.config["TOKEN_SECONDS"] = config.TOKEN_SECONDS
+    for name in ("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_SECURE"):
+        app.config[name] = getattr(config, name)
+    cipher = ColumnCipher.from_base64(config.SECRETS["APP_ENCRYPTION_KEY_B64"])
+    database = open_database(config)
+    session = sessionmaker(database.engine, expire_on_commit=False)
+    app.extensions["atmr"] = State(config, database, open_cache(config), cipher, session)
+    if config.ENVIRONMENT == "dev":
+        _add_user(session, "demo", "demo", replace=False)
+    for part in (auth, notes, status):
+        app.register_blueprint(part.bp)
+    app.register_error_handler(HTTPException, _error_as_json)
+    app.register_error_handler(CryptoError, _crypto_error_as_json)
+    app.after_request(_cors)
+    app.cli.command("create-user")(_create_user)
+    return app
+
+
+@click.argument("name")
+@click.password_option()
+def _create_user(name: str, password: str) -> None:
+    """Adds a user, or sets the password of an existing one."""
+    from flask import current_app
+
+    _add_user(current_app.extensions["atmr"].session, name, password, replace=True)
+
+
+def _add_user(sessions: sessionmaker[Session], name: str, password: str, replace: bool) -> None:
+    with sessions.begin() as session:
+        user = session.scalar(select(User).where(User.name == name))
+        if user is None:
+            user = User(name=name)
+            session.add(user)
+        elif not replace:
+            return
+        user.set_password(password)
+
+
+def _cors(response):
+    from flask import current_app
+
+    origin = request.headers.get("Origin", "")
+    if origin in current_app.extensions["atmr"].config.CORS_ORIGINS:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+    return response
+
+
+def _error_as_json(error: HTTPException):
+    return jsonify(error=error.description), error.code
+
+
+def _crypto_error_as_json(error: CryptoError):
+    return jsonify(error=str(error)), 500

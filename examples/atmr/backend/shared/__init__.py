@@ -1,0 +1,1 @@
+"""What several parts of the application use: the vault, encryption, fingerprints."""
