@@ -1,0 +1,5 @@
+//! bench placeholder
+use anyhow::Result;
+pub(crate) fn run(_: &[String]) -> Result<()> {
+    Ok(())
+}
