@@ -345,10 +345,9 @@ fn chain_mentions_tls(error: &(dyn std::error::Error + 'static)) -> bool {
             return true;
         }
         // hyper-rustls puts the TLS error into an io::Error, which does not show it as its source.
-        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            if chain_mentions_tls(inner) {
-                return true;
-            }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| chain_mentions_tls(inner)) {
+            return true;
         }
         next = error.source();
     }
