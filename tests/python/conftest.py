@@ -1,0 +1,68 @@
+"""The binary under test and its servers. COFFRE_BIN names the binary; without it the debug build is taken."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from coffre_server import DevServer, Server
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory) -> Path:
+    """A copy, so that a build which runs meanwhile does not change what is tested."""
+    found = Path(os.environ.get("COFFRE_BIN") or REPOSITORY / "target/debug/coffre")
+    if not found.is_file():
+        pytest.exit(f"no binary at {found}: run `cargo build -p coffre-cli`, or set COFFRE_BIN", returncode=1)
+    copy = tmp_path_factory.mktemp("bin") / "coffre"
+    shutil.copy2(found, copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def vault_link(binary) -> Path:
+    """The same binary under the name `vault`."""
+    link = binary.with_name("vault")
+    link.symlink_to(binary)
+    return link
+
+
+@pytest.fixture(scope="module")
+def server(binary, tmp_path_factory):
+    """Initialised, unsealed, with a file audit device; shared by the tests of one file."""
+    server = Server(binary, tmp_path_factory.mktemp("server")).bring_up()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def tls_server(binary, tmp_path_factory):
+    server = Server(binary, tmp_path_factory.mktemp("tls"), tls=True).bring_up()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fresh_server(binary, tmp_path):
+    """For one test only; it may seal, kill or restart it."""
+    server = Server(binary, tmp_path / "server").bring_up()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty_server(binary, tmp_path):
+    """Started, not initialised."""
+    server = Server(binary, tmp_path / "server").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def dev_server(binary, tmp_path_factory):
+    server = DevServer(binary, tmp_path_factory.mktemp("dev")).start()
+    yield server
+    server.stop()
