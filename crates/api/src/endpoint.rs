@@ -25,6 +25,8 @@ pub trait Endpoint: 'static {
     const SUMMARY: &'static str;
     /// The field of `Input` that takes the whole body, where the body's names are the user's own (KV version 1).
     const WHOLE_BODY: Option<&'static str> = None;
+    /// Whether each key of `data` is also emitted beside it: old clients of some `sys` paths read the top level.
+    const TOP_LEVEL: bool = false;
 }
 
 /// No arguments, or no data: `{}`.

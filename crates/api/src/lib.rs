@@ -22,6 +22,7 @@ mod path;
 mod raw;
 mod raw_json;
 mod refusal;
+mod secret_field;
 pub mod sys;
 mod template;
 pub mod token;
@@ -34,6 +35,7 @@ pub use path::{PathError, VaultPath};
 pub use raw::{BodyRefused, RawInput};
 pub use raw_json::RawJson;
 pub use refusal::{Kind, Refusal};
+pub use secret_field::SecretField;
 pub use template::{Segment, Template};
 
 /// A boxed future, where a trait must stay object-safe.

@@ -5,14 +5,14 @@ pub enum Segment {
     Literal(&'static str),
     /// `{name}`: exactly one segment.
     Capture(&'static str),
-    /// `{name*}`: everything that is left, also nothing. Only at the end.
+    /// `{name*}`: everything that is left, also nothing. At the end, or before one last literal (then never nothing).
     Rest(&'static str),
 }
 
 /// The most segments that a template may have.
 const MAX_SEGMENTS: usize = 8;
 
-/// The path of an endpoint below its mount, such as `data/{path*}` or `role/{role_name}/role-id`; checked when it is
+/// The path of an endpoint below its mount, such as `data/{path*}`, `mounts/{path*}/tune` or `role/{role_name}/role-id`; checked when it is
 /// built, which for a `const` is at compile time.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
@@ -42,10 +42,17 @@ impl Template {
             let (segment, tail) = rest.split_at(end);
             segments[len] = parse_segment(segment);
             len += 1;
-            let is_rest = matches!(segments[len - 1], Segment::Rest(_));
-            assert!(!is_rest || tail.is_empty(), "a rest capture {{name*}} must be last");
             rest = if tail.is_empty() { tail } else { tail.split_at(1).1 };
             assert!(tail.is_empty() || !rest.is_empty(), "a template does not end with a slash");
+        }
+        let mut at = 0;
+        while at + 1 < len {
+            let last = at + 2 == len && matches!(segments[at + 1], Segment::Literal(_));
+            assert!(
+                !matches!(segments[at], Segment::Rest(_)) || last,
+                "after {{name*}} only one literal may follow"
+            );
+            at += 1;
         }
         Self { text, segments, len }
     }
@@ -114,7 +121,9 @@ mod tests {
 
     #[test]
     fn wrong_ones_panic() {
-        for text in ["a//b", "a/", "/a", "a{b}", "{b}c", "{}", "{*}", "{a*}/b", "1/2/3/4/5/6/7/8/9"] {
+        for text in
+            ["a//b", "a/", "/a", "a{b}", "{b}c", "{}", "{*}", "{a*}/b/c", "{a*}/{b}", "1/2/3/4/5/6/7/8/9"]
+        {
             assert!(std::panic::catch_unwind(|| Template::new(text)).is_err(), "{text}");
         }
     }

@@ -1,0 +1,120 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use coffre_ambient::{Clock, Entropy, Wall};
+use coffre_api::{Refusal, VaultPath};
+use coffre_barrier::{ReadView, View};
+use coffre_policy::Caller;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::mount::{MountFacts, Resolved};
+
+/// What surrounds a request besides its arguments.
+pub struct Surroundings {
+    /// Names the request in answers and audit.
+    pub request_id: String,
+    /// The client's address.
+    pub peer: Option<IpAddr>,
+    /// The key of the caller's private storage (cubbyhole); none for anonymous callers and batch tokens.
+    pub private_space: Option<Arc<str>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What a handler may use. It borrows the request, so no handler outlives it; it can be made by dispatch alone.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    resolved: &'a Resolved,
+    caller: Option<&'a Caller>,
+    around: &'a Surroundings,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) const fn new(
+        resolved: &'a Resolved,
+        caller: Option<&'a Caller>,
+        around: &'a Surroundings,
+    ) -> Self {
+        Self { resolved, caller, around }
+    }
+
+    /// The mount's storage. Refused while sealed, where no storage exists.
+    pub fn view(&self) -> Result<&'a View, Refusal> {
+        self.resolved.mount().view().ok_or_else(Refusal::sealed)
+    }
+
+    /// The mount's path, accessor and lifetimes.
+    pub fn mount(&self) -> &'a MountFacts {
+        self.resolved.mount().facts()
+    }
+
+    /// The whole path that was asked.
+    pub fn path(&self) -> &'a VaultPath {
+        self.resolved.path()
+    }
+
+    /// Who asks; `None` on sealed rows.
+    pub const fn caller(&self) -> Option<&'a Caller> {
+        self.caller
+    }
+
+    /// Names the request.
+    pub fn request_id(&self) -> &'a str {
+        &self.around.request_id
+    }
+
+    /// The client's address.
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.around.peer
+    }
+
+    /// The key of the caller's private storage.
+    pub fn private_space(&self) -> Option<&'a Arc<str>> {
+        self.around.private_space.as_ref()
+    }
+
+    /// Wall time now.
+    pub fn now(&self) -> Wall {
+        self.around.clock.wall()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &'a dyn Clock {
+        &*self.around.clock
+    }
+
+    /// Randomness.
+    pub fn entropy(&self) -> &'a dyn Entropy {
+        &*self.around.entropy
+    }
+
+    /// Makes read-modify-write on one name exclusive within this mount. Take one lock at a time.
+    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
+        self.resolved.mount().locks().lock(name).await
+    }
+}
+
+/// What an existence check may use: it cannot write.
+#[derive(Clone, Copy)]
+pub struct ReadCx<'a> {
+    view: &'a ReadView,
+    around: &'a Surroundings,
+}
+
+impl<'a> ReadCx<'a> {
+    pub(crate) const fn new(view: &'a ReadView, around: &'a Surroundings) -> Self {
+        Self { view, around }
+    }
+
+    /// The mount's storage, for reading.
+    pub const fn view(&self) -> &'a ReadView {
+        self.view
+    }
+
+    /// The key of the caller's private storage.
+    pub fn private_space(&self) -> Option<&'a Arc<str>> {
+        self.around.private_space.as_ref()
+    }
+}

@@ -1,0 +1,158 @@
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_api::{Access, Op, VaultPath};
+use coffre_barrier::View;
+use coffre_policy::Subject;
+
+use crate::args::Args;
+use crate::locks::Locks;
+use crate::row::Meta;
+use crate::serve::{AnyEngine, Engine, Routed};
+use crate::trie::Found;
+
+/// What is known of a mount without asking its engine.
+#[derive(Clone, Debug, Default)]
+pub struct MountFacts {
+    /// With a slash at its end, `auth/` before it for login methods: `secret/`, `auth/approle/`.
+    pub path: String,
+    /// The type as enabled: `kv`, `approle`.
+    pub kind: String,
+    /// Names the mount for ever, also after a move: `kv_1a2b3c4d`.
+    pub accessor: String,
+    /// Names its storage.
+    pub uuid: String,
+    /// Lifetime when nothing else is said.
+    pub default_ttl: Duration,
+    /// The longest lifetime.
+    pub max_ttl: Duration,
+    /// Request keys that audit leaves readable.
+    pub audit_non_hmac_request_keys: Vec<String>,
+    /// Response keys that audit leaves readable.
+    pub audit_non_hmac_response_keys: Vec<String>,
+}
+
+/// An engine at a path with its own storage.
+pub struct Mount {
+    facts: MountFacts,
+    engine: Box<dyn AnyEngine>,
+    view: Option<View>,
+    locks: Arc<Locks>,
+}
+
+/// Why a path below a mount found no row.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRow {
+    /// The engine has no such path.
+    Path,
+    /// The engine has the path, for these operations.
+    Op(Vec<Op>),
+}
+
+impl Mount {
+    /// Mounts an engine; `view` is `None` only for what must answer while sealed.
+    pub fn new<G: Engine>(facts: MountFacts, engine: G, view: Option<View>) -> Self {
+        Self { facts, engine: Box::new(Routed::new(engine)), view, locks: Arc::default() }
+    }
+
+    /// Its facts.
+    pub const fn facts(&self) -> &MountFacts {
+        &self.facts
+    }
+
+    /// Its storage.
+    pub const fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// Its locks.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> &dyn AnyEngine {
+        &*self.engine
+    }
+
+    /// Finds the row for a whole path that lies at or below this mount.
+    pub fn resolve(
+        self: &Arc<Self>,
+        op: Op,
+        path: VaultPath,
+        wrap_ttl: Option<Duration>,
+    ) -> Result<Resolved, NoRow> {
+        let start = path.as_str().len() - path.below(&self.facts.path).ok_or(NoRow::Path)?.len();
+        let rest = path.as_str().get(start..).unwrap_or_default();
+        match self.engine.find(op, rest) {
+            Found::Row { row, captures } => {
+                let meta = self.engine.meta(row).ok_or(NoRow::Path)?;
+                Ok(Resolved { mount: Arc::clone(self), path, start, op, row, meta, captures, wrap_ttl })
+            }
+            Found::WrongOp(ops) => Err(NoRow::Op(ops)),
+            Found::Nothing => Err(NoRow::Path),
+        }
+    }
+}
+
+/// A request that found its row.
+pub struct Resolved {
+    mount: Arc<Mount>,
+    path: VaultPath,
+    start: usize,
+    op: Op,
+    row: usize,
+    meta: &'static Meta,
+    captures: Vec<(&'static str, Range<usize>)>,
+    wrap_ttl: Option<Duration>,
+}
+
+impl Resolved {
+    /// Where it goes.
+    pub fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// The whole path.
+    pub const fn path(&self) -> &VaultPath {
+        &self.path
+    }
+
+    /// What it does.
+    pub const fn op(&self) -> Op {
+        self.op
+    }
+
+    /// The row's facts.
+    pub const fn meta(&self) -> &'static Meta {
+        self.meta
+    }
+
+    pub(crate) const fn row(&self) -> usize {
+        self.row
+    }
+
+    pub(crate) fn args<'a>(&'a self, raw: &'a coffre_api::RawInput) -> Args<'a> {
+        let rest = self.path.as_str().get(self.start..).unwrap_or_default();
+        Args { meta: self.meta, rest, captures: &self.captures, raw }
+    }
+}
+
+impl Subject for Resolved {
+    fn op(&self) -> Op {
+        self.op
+    }
+
+    fn path(&self) -> &VaultPath {
+        &self.path
+    }
+
+    fn access(&self) -> Access {
+        self.meta.access
+    }
+
+    fn wrap_ttl(&self) -> Option<Duration> {
+        self.wrap_ttl
+    }
+}

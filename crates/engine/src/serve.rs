@@ -1,0 +1,111 @@
+use coffre_api::{BoxFuture, Endpoint, Op, Refusal};
+use coffre_policy::Existence;
+
+use crate::args::Args;
+use crate::cx::{Cx, ReadCx};
+use crate::reply::{AnyReply, Reply};
+use crate::row::{Meta, Row};
+use crate::trie::{Found, Trie};
+
+/// What can be mounted: a secrets engine or a login method.
+pub trait Engine: Send + Sync + Sized + 'static {
+    /// Its type name, as in `vault secrets enable KIND`.
+    const KIND: &'static str;
+    /// The table: every endpoint it answers.
+    const ROWS: &'static [Row<Self>];
+}
+
+/// One endpoint, implemented.
+pub trait Serve<E: Endpoint>: Engine {
+    /// Does it. The request was permitted and recorded before; the reply is recorded before it leaves.
+    fn serve(
+        &self,
+        cx: Cx<'_>,
+        input: E::Input,
+    ) -> impl Future<Output = Result<Reply<E::Output>, Refusal>> + Send;
+}
+
+/// Whether the thing that a write names is already there: decides between the capabilities create and update.
+/// Rows without it count as update, as in Vault.
+pub trait Exists<E: Endpoint>: Serve<E> {
+    /// Looks, before anything was authorized; a [`ReadCx`] cannot write.
+    fn exists(
+        &self,
+        cx: ReadCx<'_>,
+        input: E::Input,
+    ) -> impl Future<Output = Result<Existence, Refusal>> + Send;
+}
+
+/// The one erased form of an engine, held by a mount.
+pub trait AnyEngine: Send + Sync + 'static {
+    /// See [`Engine::KIND`].
+    fn kind(&self) -> &'static str;
+    /// Finds the row for a path below the mount.
+    fn find(&self, op: Op, rest: &str) -> Found;
+    /// The facts of a row.
+    fn meta(&self, row: usize) -> Option<&'static Meta>;
+    /// The facts of all rows.
+    fn metas(&self) -> Vec<&'static Meta>;
+    /// Calls a row. Reached through [`crate::dispatch`] alone, since only that makes a [`Cx`].
+    fn call<'a>(&'a self, row: usize, cx: Cx<'a>, args: Args<'a>)
+    -> BoxFuture<'a, Result<AnyReply, Refusal>>;
+    /// Asks a row whether its subject exists; `None` if the row does not tell.
+    fn exists<'a>(
+        &'a self,
+        row: usize,
+        cx: ReadCx<'a>,
+        args: Args<'a>,
+    ) -> Option<BoxFuture<'a, Result<Existence, Refusal>>>;
+}
+
+/// An engine with the routing trie of its rows.
+pub(crate) struct Routed<G> {
+    engine: G,
+    trie: Trie,
+}
+
+impl<G: Engine> Routed<G> {
+    pub(crate) fn new(engine: G) -> Self {
+        Self { engine, trie: Trie::from_rows::<G>() }
+    }
+}
+
+impl<G: Engine> AnyEngine for Routed<G> {
+    fn kind(&self) -> &'static str {
+        G::KIND
+    }
+
+    fn find(&self, op: Op, rest: &str) -> Found {
+        self.trie.find(op, rest)
+    }
+
+    fn meta(&self, row: usize) -> Option<&'static Meta> {
+        G::ROWS.get(row).map(Row::meta)
+    }
+
+    fn metas(&self) -> Vec<&'static Meta> {
+        G::ROWS.iter().map(Row::meta).collect()
+    }
+
+    fn call<'a>(
+        &'a self,
+        row: usize,
+        cx: Cx<'a>,
+        args: Args<'a>,
+    ) -> BoxFuture<'a, Result<AnyReply, Refusal>> {
+        match G::ROWS.get(row) {
+            Some(row) => (row.call)(&self.engine, cx, args),
+            None => Box::pin(std::future::ready(Err(Refusal::bug("a row that is not in its table")))),
+        }
+    }
+
+    fn exists<'a>(
+        &'a self,
+        row: usize,
+        cx: ReadCx<'a>,
+        args: Args<'a>,
+    ) -> Option<BoxFuture<'a, Result<Existence, Refusal>>> {
+        let exists = G::ROWS.get(row)?.exists?;
+        Some(exists(&self.engine, cx, args))
+    }
+}

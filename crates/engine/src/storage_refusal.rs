@@ -1,0 +1,8 @@
+use coffre_api::Refusal;
+use coffre_barrier::BarrierError;
+
+/// What a caller is told when storage fails: that the server is sealed, or that it is our fault.
+#[must_use]
+pub fn storage(error: BarrierError) -> Refusal {
+    if matches!(error, BarrierError::Sealed) { Refusal::sealed() } else { Refusal::bug(error) }
+}
