@@ -33,7 +33,7 @@ class Config:
         self.SOURCE = loaded.source
         self.ORIGIN = loaded.origin
         self.MANIFEST = manifest
-        self.SECRETS = {name: loaded.values[name] for name in manifest.paths if name in loaded.values}
+        self.SECRETS = {name: loaded.values[name] for name in manifest.secrets if name in loaded.values}
         self.SECRET_KEY = loaded.values["SECRET_KEY"]
         self.DATABASE_URL = loaded.values.get("DATABASE_URL", "")
         self.REDIS_URL = loaded.values.get("REDIS_URL", "")

@@ -11,7 +11,7 @@ bp = Blueprint("status", __name__)
 def health():
     state = current_app.extensions["atmr"]
     config = state.config
-    names = [*config.MANIFEST.paths, *config.MANIFEST.config]
+    names = [*config.MANIFEST.secrets, *config.MANIFEST.config]
     return jsonify(
         status="ok",
         environment=config.ENVIRONMENT,

@@ -28,7 +28,7 @@ def test_fingerprints_are_those_of_the_dotenv_file(client, dotenv, manifest):
     nonce = secrets.token_hex(16)
     body = client.get("/config/fingerprints", query_string={"nonce": nonce}).get_json()
     values = dotenv_values(dotenv)
-    assert body["secrets"] == {name: fingerprint(values[name], nonce) for name in manifest.paths}
+    assert body["secrets"] == {name: fingerprint(values[name], nonce) for name in manifest.secrets}
     assert body["config"] == {name: fingerprint(values[name], nonce) for name in manifest.config}
     other = client.get("/config/fingerprints", query_string={"nonce": secrets.token_hex(16)}).get_json()
     assert not set(other["secrets"].values()) & set(body["secrets"].values())

@@ -109,7 +109,7 @@ def test_the_sample_is_readable_and_fully_described(manifest):
     with open(ROOT / ".env", encoding="utf-8") as stream:
         assert [b.original.string for b in parse_stream(stream) if b.error] == []
     assert set(dotenv_values(ROOT / ".env")) == set(labels)
-    assert set(manifest.paths) == {name for name, label in labels.items() if label != "config"}
+    assert set(manifest.secrets) == {name for name, label in labels.items() if label != "config"}
     assert set(manifest.config) == {name for name, label in labels.items() if label == "config"}
     assert len(set(manifest.paths.values())) == len(manifest.paths)
 

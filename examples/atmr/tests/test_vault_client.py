@@ -8,6 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from backend.config import load_config
+from backend.shared.manifest import render
 from backend.shared.secret_source import SourceError, load
 from backend.shared.vault_client import CACHE_SECONDS, SecretMissing, VaultClient, VaultDenied, VaultUnavailable
 
@@ -130,7 +131,7 @@ def test_errors_are_told_apart(vault):
 def test_a_server_that_answers_is_the_source(filled, environment, dotenv, tmp_path, manifest):
     config = load_config(filled.environ | {"COFFRE_ENV": environment}, dotenv if environment == "dev" else tmp_path / "none")
     assert config.SOURCE == "vault"
-    assert config.SECRETS == {name: dotenv_values(dotenv)[name] for name in manifest.paths}
+    assert config.SECRETS == {name: dotenv_values(dotenv)[name] for name in manifest.secrets}
     assert {config.ORIGIN[name] for name in manifest.paths} == {"vault"}
 
 
@@ -179,9 +180,15 @@ def test_a_refusal_is_an_error_and_never_dotenv(filled, environment, dotenv, man
 def test_a_missing_secret_may_stay_local_only_where_the_manifest_says_so(filled, dotenv, manifest):
     del filled.documents["dev/redis/creds"], filled.documents["prod/redis/creds"]
     loaded = load(filled.environ | {"COFFRE_ENV": "dev"}, manifest, dotenv)
-    assert loaded.origin["REDIS_URL"] == "dotenv"
+    assert (loaded.origin["REDIS_URL"], loaded.origin["CELERY_BROKER_URL"]) == ("dotenv", "composed")
     with pytest.raises(SecretMissing):
         load(filled.environ | {"COFFRE_ENV": "prod"}, manifest, dotenv)
     del filled.documents["dev/mail/password"]
     with pytest.raises(SecretMissing):
         load(filled.environ | {"COFFRE_ENV": "dev"}, manifest, dotenv)
+
+
+def test_templates_are_filled_in(manifest):
+    assert render("a:{P|pct}@{{h}}/{P}", {"P": "p@ß/"}) == "a:p%40%C3%9F%2F@{h}/p@ß/"
+    with pytest.raises(KeyError):
+        render("{Q}", {})

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from .manifest import Manifest
+from .manifest import Manifest, render
 from .vault_client import SecretMissing, VaultClient, VaultUnavailable
 
 log = logging.getLogger("atmr.secrets")
@@ -120,13 +120,18 @@ def _from_vault(
                 values[name], origin[name] = local[name], "dotenv"
             else:
                 raise
+    for name, template in manifest.templates.items():
+        try:
+            values[name], origin[name] = render(template, values), "composed"
+        except KeyError as missing:
+            raise SourceError(f"{name} is composed of {missing}, which has no value; set it or change coffre.toml") from None
     return Loaded("vault", values, origin)
 
 
 def _from_dotenv(environ: Mapping[str, str], manifest: Manifest, dotenv_path: Path, source: str) -> Loaded:
     values, origin = _configuration(environ, manifest, dotenv_path)
     in_file = dotenv_values(dotenv_path)
-    for name in manifest.paths:
+    for name in manifest.secrets:
         # The process environment wins, as with load_dotenv().
         if name in environ:
             values[name], origin[name] = environ[name], "environment"
@@ -139,7 +144,7 @@ def _from_environment(
     environ: Mapping[str, str], manifest: Manifest, dotenv_path: Path | None, injected: str
 ) -> Loaded:
     values, origin = _configuration(environ, manifest, dotenv_path)
-    for name in manifest.paths:
+    for name in manifest.secrets:
         if name in environ:
             values[name], origin[name] = environ[name], injected
     return Loaded(f"coffre run ({injected})", values, origin)
