@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -15,7 +15,7 @@ use crate::{step, workspace};
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
-                        -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
+                        -Cdebug-assertions -Coverflow-checks";
 
 /// Largest input that a target is given, in bytes.
 const MAX_LEN: &str = "-max_len=4096";
@@ -50,13 +50,15 @@ pub(crate) fn smoke(seconds: u64) -> Result<Smoke> {
             "no nightly toolchain; `rustup toolchain install nightly` brings one".to_owned(),
         ));
     }
+    if step::quiet("c++", &["--version"]).is_none() {
+        return Ok(Smoke::Skipped("no C++ compiler, which libFuzzer is written in".to_owned()));
+    }
     let targets = targets(&dir)?;
     if targets.is_empty() {
         bail!("no targets in {}", dir.display());
     }
     let built = build(&dir)?;
     for target in &targets {
-        println!("--- {target}: {seconds} s");
         let corpus = dir.join("corpus").join(target);
         fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
         let artifacts = dir.join("artifacts").join(target);
