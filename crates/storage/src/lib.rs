@@ -4,10 +4,14 @@
 //! and no meaning; secrecy and binding to a place are the barrier's business.
 //!
 //! * [`Store`] is the seam: small enough to fake a crash.
-//! * [`Memory`] for tests and `-dev`; redb for a single node.
+//! * [`faults::Faulty`] makes the n-th operation of any store fail; [`conformance`] is the suite every backend runs.
+//! * [`Memory`] for tests and `-dev`; [`redb::Redb`] for a single node.
 
+pub mod conformance;
+pub mod faults;
 mod key;
 mod mem;
+pub mod redb;
 mod store;
 
 pub use key::{BadKey, Key, MAX_KEY};

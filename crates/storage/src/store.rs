@@ -129,6 +129,13 @@ impl Batch {
         self
     }
 
+    /// Adds a step as it is.
+    #[must_use]
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
     /// The batch fails with [`StoreError::Exists`], and changes nothing, if there is a record at this key.
     #[must_use]
     pub fn expect_absent(mut self, key: Key) -> Self {
