@@ -5,6 +5,7 @@
 
 mod clock;
 mod entropy;
+pub mod hardening;
 pub mod ids;
 
 pub use clock::{Clock, Deadline, ManualClock, SystemClock, Wall};
