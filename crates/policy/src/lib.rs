@@ -41,6 +41,6 @@ pub use decide::{Decision, Existence, Question, Refusing, Why};
 pub use explain::Explanation;
 pub use name::{NameError, PolicyName};
 pub use pattern::{Pattern, PatternError};
-pub use permit::{NotPermitted, Permit, Refused, Subject, authorize};
+pub use permit::{MountLabel, NotPermitted, Permit, Refused, Subject, authorize};
 pub use policy::{Policy, PolicyError, decode_body};
 pub use template::TemplateValues;

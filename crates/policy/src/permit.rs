@@ -14,6 +14,25 @@ pub trait Subject {
     fn access(&self) -> Access;
     /// How long the answer is to stay wrapped, if the caller asked for that.
     fn wrap_ttl(&self) -> Option<Duration>;
+    /// The mount that will answer, for the audit log; policy does not look at it.
+    fn mount(&self) -> Option<MountLabel<'_>> {
+        None
+    }
+}
+
+/// What the audit log tells about a mount.
+#[derive(Clone, Copy, Debug)]
+pub struct MountLabel<'m> {
+    /// With a slash at its end: `secret/`, `auth/approle/`.
+    pub path: &'m str,
+    /// `kv`, `approle`.
+    pub kind: &'m str,
+    /// Names the mount for ever.
+    pub accessor: &'m str,
+    /// Top-level request keys whose values stay readable (`audit_non_hmac_request_keys`).
+    pub readable_request_keys: &'m [String],
+    /// Top-level response keys whose values stay readable (`audit_non_hmac_response_keys`).
+    pub readable_response_keys: &'m [String],
 }
 
 /// Proof that policy allows `T` to its caller. It owns both; only [`authorize`] makes one.
