@@ -11,7 +11,12 @@ use crate::{step, workspace};
 /// The oracle for `.env` files. The version is part of what is promised, so it is pinned here.
 const PYTHON_DOTENV: &str = "python-dotenv==1.2.4";
 const PYTEST: &str = "pytest>=8";
-const REQUIREMENTS: &[&str] = &["tests/python/requirements.txt", "examples/atmr/requirements.txt"];
+const REQUIREMENTS: &[&str] = &[
+    "examples/atmr/requirements.txt",
+    "examples/atmr/requirements-dev.txt",
+    "examples/atmr/requirements-extras.txt",
+    "tests/python/requirements.txt",
+];
 
 /// A Python with what the tests need.
 #[derive(Debug)]

@@ -48,6 +48,10 @@ pub(crate) fn findings() -> Result<Vec<String>> {
         if path.extension().is_some_and(|end| end == "rs") {
             found.extend(source(&path, &text).into_iter().map(|what| format!("{shown}: {what}")));
         }
+        let end = path.extension().map(|end| end.to_string_lossy().into_owned()).unwrap_or_default();
+        if ["toml", "txt", "cfg", "conf", "ini", "yml", "yaml", "sh"].contains(&end.as_str()) {
+            found.extend(settings(&text).into_iter().map(|what| format!("{shown}: {what}")));
+        }
         if path.ends_with("Cargo.lock") {
             found.extend(sources(&text).into_iter().map(|what| format!("{shown}: {what}")));
         }
@@ -70,15 +74,18 @@ fn words(text: &str) -> Vec<String> {
                 found.push(format!("line {number} names {path}, a directory of one machine"));
             }
         }
-        for setting in REGISTRY_SETTINGS {
-            if line.contains(setting) {
-                found.push(format!(
-                    "line {number} sets {setting}; dependencies come from the public registries"
-                ));
-            }
-        }
     }
     found
+}
+
+/// Settings of a build that only configuration files can make.
+fn settings(text: &str) -> Vec<String> {
+    let sets = |setting: &&&str| text.lines().any(|line| line.contains(**setting));
+    REGISTRY_SETTINGS
+        .iter()
+        .filter(sets)
+        .map(|setting| format!("sets {setting}; dependencies come from the public registries"))
+        .collect()
 }
 
 /// Whether `path` stands in `line` as the beginning of a path, not inside a longer one.
@@ -139,7 +146,8 @@ fn opens_documented(text: &str) -> bool {
     const NOT_ITEMS: &[&str] = &["use ", "pub use ", "pub(crate) use ", "//", "#", "}", "mod "];
     let mut inside_use = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if line.starts_with("///") {
+        // An implementation: what it implements is documented where it is declared.
+        if line.starts_with("///") || line.starts_with("impl") {
             return true;
         }
         let starts_use = line.starts_with("use ") || line.contains(" use ");
@@ -205,6 +213,13 @@ mod tests {
         assert_eq!(source(Path::new("helpers/a.rs"), "//! x\n").len(), 1);
         let stub = format!("//! x\nfn a() {{ {}!() }}", STUBS[0]);
         assert_eq!(source(Path::new("a.rs"), &stub).len(), 1);
+    }
+
+    #[test]
+    fn another_registry_is_found() {
+        let other = format!("[source.crates-io]\n{} = \"mirror\"\n", REGISTRY_SETTINGS[1]);
+        assert_eq!(settings(&other).len(), 1);
+        assert!(settings("flask==3.1\n").is_empty());
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<Outcome> {
     run_with(&[])
 }
 
-/// The same with further environment variables for the Rust tests.
+/// The same with further environment variables for the tests.
 pub(crate) fn run_with(sizes: &[(&str, &str)]) -> Result<Outcome> {
     let root = workspace::root();
     let mut outcome = Outcome::default();
@@ -78,7 +78,7 @@ pub(crate) fn run_with(sizes: &[(&str, &str)]) -> Result<Outcome> {
     outcome.add("cargo test", rust(python.as_ref(), sizes)?);
     for folder in PYTHON_TESTS.iter().filter(|folder| root.join(folder).exists()) {
         let tally = match &python {
-            Some(python) => pytest(python, folder)?,
+            Some(python) => pytest(python, folder, sizes)?,
             None => Tally::SKIPPED,
         };
         outcome.add(&format!("pytest {folder}"), tally);
@@ -97,12 +97,13 @@ fn rust(python: Option<&Python>, sizes: &[(&str, &str)]) -> Result<Tally> {
     Ok(Tally::of_cargo(&output, succeeded))
 }
 
-fn pytest(python: &Python, folder: &str) -> Result<Tally> {
+fn pytest(python: &Python, folder: &str, sizes: &[(&str, &str)]) -> Result<Tally> {
     let root = workspace::root();
     let mut command = Command::new(&python.interpreter);
     command
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", folder])
         .current_dir(&root)
+        .envs(sizes.iter().copied())
         .env("COFFRE_BIN", binary())
         .env("COFFRE_PYTHON", &python.interpreter)
         .env("PYTHONDONTWRITEBYTECODE", "1");
