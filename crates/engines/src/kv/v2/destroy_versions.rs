@@ -1,0 +1,33 @@
+use coffre_api::kv2::{DestroyVersions, DestroyVersionsInput};
+use coffre_api::{Nothing, Refusal};
+use coffre_barrier::ViewBatch;
+use coffre_engine::{Cx, Reply, Serve};
+
+use super::exclusive::Exclusive;
+use super::model::version_key;
+use super::{KvV2, numbers};
+
+impl Serve<DestroyVersions> for KvV2 {
+    async fn serve(&self, cx: Cx<'_>, input: DestroyVersionsInput) -> Result<Reply<Nothing>, Refusal> {
+        let numbers = numbers::listed(&input.versions)?;
+        let (held, Some(mut record)) = Exclusive::take(cx, &input.path).await? else {
+            return Ok(Reply::empty());
+        };
+        let mut batch = ViewBatch::new();
+        let mut changed = false;
+        for number in numbers {
+            let Some(state) = record.version_mut(number) else { continue };
+            state.destroyed = true;
+            changed = true;
+            if number == record.head.version {
+                record.data = None;
+            } else {
+                batch = batch.delete(version_key(&input.path, number));
+            }
+        }
+        if changed {
+            held.save(&record, batch).await?;
+        }
+        Ok(Reply::empty())
+    }
+}

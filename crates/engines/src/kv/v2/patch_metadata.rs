@@ -1,0 +1,23 @@
+use coffre_api::kv2::{PatchMetadata, PatchMetadataInput};
+use coffre_api::{Nothing, Refusal};
+use coffre_barrier::ViewBatch;
+use coffre_engine::{Cx, Reply, Serve};
+
+use super::exclusive::Exclusive;
+use super::write_metadata::change_settings;
+use super::{KvV2, notes};
+
+impl Serve<PatchMetadata> for KvV2 {
+    async fn serve(&self, cx: Cx<'_>, input: PatchMetadataInput) -> Result<Reply<Nothing>, Refusal> {
+        let (held, Some(mut record)) = Exclusive::take(cx, &input.path).await? else {
+            return Ok(Reply::missing());
+        };
+        change_settings(&mut record, input.max_versions, input.cas_required, input.delete_version_after)?;
+        if let Some(changes) = input.custom_metadata {
+            notes::merge(&mut record.head.notes, changes)?;
+        }
+        record.touch(held.now());
+        held.save(&record, ViewBatch::new()).await?;
+        Ok(Reply::empty())
+    }
+}
