@@ -66,8 +66,8 @@ def fingerprints(app):
 
 def assert_has_the_bytes_of_dotenv(app, project):
     nonce, got = fingerprints(app)
-    expected = {n: hmac.new(nonce.encode(), project.expected[n].encode(), hashlib.sha256).hexdigest() for n in project.secret_names}
-    assert got["secrets"] == expected
+    expected = {name: project.expected[name].encode() for name in project.secret_names}
+    assert got["secrets"] == {name: hmac.new(nonce.encode(), value, hashlib.sha256).hexdigest() for name, value in expected.items()}
 
 
 def assert_shows_no_value(app, project, watch):
@@ -289,7 +289,8 @@ class TestProcess:
         assert (done.stdout, done.stderr.endswith("a b||*|")) == ("typed", True)
 
     def test_a_signal_to_it_reaches_the_command(self, project, env):
-        command = [str(project.binary), "run", "--", "sh", "-c", "trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"]
+        script = "trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+        command = [str(project.binary), "run", "--", "sh", "-c", script]
         process = subprocess.Popen(command, cwd=project.directory, env=project.env | env, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGTERM)

@@ -388,7 +388,7 @@ class TestApprole:
         role_id = root.auth.approle.read_role_id(name)["data"]["role_id"]
         foreign = root.auth.approle.generate_secret_id(other)["data"]["secret_id"]
         for credentials in ((role_id, "wrong"), ("wrong", foreign), (role_id, foreign), (role_id, "")):
-            answer = server.call("POST", "auth/approle/login", dict(zip(("role_id", "secret_id"), credentials)), token="")
+            answer = server.call("POST", "auth/approle/login", {"role_id": credentials[0], "secret_id": credentials[1]}, token="")
             assert answer.status_code == 400
             assert "invalid role or secret ID" in answer.json()["errors"][0] or credentials[1] == ""
         assert server.call("POST", "auth/approle/login", {"secret_id": foreign}, token="").status_code == 400

@@ -71,8 +71,9 @@ def dump(server):
     }
     for path, method in state["methods"].items():
         if method["type"] == "approle":
-            for name in listed(lambda: client.auth.approle.list_roles(mount_point=path.strip("/"))):
-                state["roles"][path + name] = client.auth.approle.read_role(name, mount_point=path.strip("/"))["data"]
+            mount = path.strip("/")
+            for name in listed(client.auth.approle.list_roles, mount_point=mount):
+                state["roles"][path + name] = client.auth.approle.read_role(name, mount_point=mount)["data"]
     for path, engine in engines.items():
         if engine["type"] == "kv":
             state["documents"] |= {path + p: d for p, d in documents(client, path.strip("/"), "")}
@@ -81,7 +82,7 @@ def dump(server):
 
 def documents(client, mount, folder):
     v2 = client.secrets.kv.v2
-    for name in listed(lambda: v2.list_secrets(folder, mount_point=mount)):
+    for name in listed(v2.list_secrets, folder, mount_point=mount):
         if name.endswith("/"):
             yield from documents(client, mount, folder + name)
             continue
@@ -93,9 +94,9 @@ def documents(client, mount, folder):
         yield folder + name, {"metadata": metadata, "data": data}
 
 
-def listed(call):
+def listed(call, *arguments, **options):
     try:
-        return call()["data"]["keys"]
+        return call(*arguments, **options)["data"]["keys"]
     except exceptions.InvalidPath:
         return []
 

@@ -58,7 +58,8 @@ def postgres_url(tmp_path):
             if parent.owner() == "root" and str(parent).startswith("/tmp/"):
                 parent.chmod(parent.stat().st_mode | 0o011)
     env = os.environ | {"LC_ALL": "C"}
-    subprocess.run(["initdb", "-D", data, "-U", "atmr", "-A", "trust", "-E", "UTF8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, env=env, **options)
+    command = ["initdb", "-D", data, "-U", "atmr", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env, **options)
     command = ["postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", data, "-F"]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=env, **options)
     until_open(port)
