@@ -1,1 +1,5 @@
-//! Auth methods: approle.
+//! Auth methods: engines whose login row gives a token.
+//!
+//! Architecture invariant: a method decides who somebody is and what token they are to get; the kernel makes the token.
+
+pub mod approle;

@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use coffre_api::approle::{Login, LoginInput};
+use coffre_api::{Nothing, Refusal, SecretField};
+use coffre_barrier::View;
+use coffre_engine::{Cx, Reply, Serve, TokenGrant, TokenKind, storage};
+
+use super::AppRole;
+use super::hashing::Hashing;
+use super::model::{DECOY_INDEX, DECOY_ROLE, Role, RoleIndex, SecretId, role_id_key, secret_id_key};
+use super::names::MAX_ID;
+use super::network::{Network, admits, intersection, texts};
+use super::records::{self, read, removal, to_json};
+
+impl Serve<Login> for AppRole {
+    async fn serve(&self, cx: Cx<'_>, input: LoginInput) -> Result<Reply<Nothing>, Refusal> {
+        let role_id = submitted(input.role_id.as_ref()).ok_or_else(|| Refusal::invalid("missing role_id"))?;
+        let secret_id = submitted(input.secret_id.as_ref());
+        let view = cx.view()?;
+        let (hashing, has_roles) = match Hashing::find(view).await? {
+            Some(hashing) => (hashing, true),
+            None => (Hashing::of_nobody(), false),
+        };
+        let (role, is_known) = role_or_decoy(view, &hashing, role_id).await?;
+        let hash = hashing.secret_id(&role.generation, secret_id.unwrap_or_default());
+        // Looked up also for the decoy, and for roles without secret ids: one path, one duration.
+        let found = records::secret_id(view, &role.generation, &hash).await?;
+        if !(is_known && has_roles) {
+            return Err(wrong());
+        }
+        if !role.bind_secret_id {
+            return login_without_secret(cx, &role);
+        }
+        // A role that needs a secret id and got none is told the same as one that got a wrong one.
+        let found = found.filter(|_| secret_id.is_some()).ok_or_else(wrong)?;
+        let record = use_up(cx, &role, &hash, found).await?;
+        let networks = intersection(&record.token_bound_cidrs, &role.token_bound_cidrs);
+        let networks = networks.ok_or_else(Refusal::denied)?;
+        Ok(Reply::login(grant(&role, record.metadata, &networks)))
+    }
+}
+
+/// An id as it was submitted, without the spaces around it; too long is as good as absent.
+fn submitted(field: Option<&SecretField>) -> Option<&str> {
+    // EXPOSE: hashed by the caller.
+    field.map(|field| field.expose().trim()).filter(|text| !text.is_empty() && text.len() <= MAX_ID)
+}
+
+/// The role of a role id. An unknown one leads to the decoy by the same number of reads that find something.
+async fn role_or_decoy(view: &View, hashing: &Hashing, role_id: &str) -> Result<(Role, bool), Refusal> {
+    let index: Option<RoleIndex> = read(view, &role_id_key(&hashing.role_id(role_id))).await?;
+    if let Some(index) = index
+        && let Some(role) = records::role(view, &index.role).await?
+    {
+        // The index and the role are written together; a role id that was just replaced is unknown.
+        let is_known = role.role_id == role_id;
+        return Ok((role, is_known));
+    }
+    let _: Option<RoleIndex> = read(view, DECOY_INDEX).await?;
+    let decoy: Option<Role> = read(view, DECOY_ROLE).await?;
+    Ok((decoy.unwrap_or_default(), false))
+}
+
+/// A role without secret ids is guarded by networks alone. Who comes from elsewhere proved nothing, and is told nothing.
+fn login_without_secret(cx: Cx<'_>, role: &Role) -> Result<Reply<Nothing>, Refusal> {
+    let has_guard = !(role.secret_id_bound_cidrs.is_empty() && role.token_bound_cidrs.is_empty());
+    let admitted =
+        admits(&role.secret_id_bound_cidrs, cx.peer()) && admits(&role.token_bound_cidrs, cx.peer());
+    if !(has_guard && admitted) {
+        return Err(wrong());
+    }
+    Ok(Reply::login(grant(role, std::collections::BTreeMap::new(), &role.token_bound_cidrs)))
+}
+
+/// Checks a secret id and takes one use of it, durably. What it returns may become a token.
+async fn use_up(cx: Cx<'_>, role: &Role, hash: &str, found: SecretId) -> Result<SecretId, Refusal> {
+    if found.num_uses == 0 && !found.is_expired(cx.now()) {
+        check_networks(cx, role, &found)?;
+        return Ok(found);
+    }
+    let view = cx.view()?;
+    let generation = &role.generation;
+    let key = secret_id_key(generation, hash);
+    let _exclusive = cx.lock(&key).await;
+    let mut record = records::secret_id(view, generation, hash).await?.ok_or_else(wrong)?;
+    if record.is_expired(cx.now()) {
+        // Expired once is expired for ever, whatever the clock says later.
+        view.transact(removal(generation, hash, &record.accessor)).await.map_err(storage)?;
+        return Err(wrong());
+    }
+    check_networks(cx, role, &record)?;
+    match record.num_uses {
+        0 => return Ok(record),
+        1 => view.transact(removal(generation, hash, &record.accessor)).await.map_err(storage)?,
+        left => {
+            record.num_uses = left - 1;
+            record.updated = cx.now().nanos();
+            // EXPOSE: the record holds no secret; the barrier encrypts it all the same.
+            view.put(&key, to_json(&record)?.expose()).await.map_err(storage)?;
+        }
+    }
+    if !records::is_live(view, &role.name, generation).await? {
+        // The role was deleted between the reads: what was just written must not stay behind.
+        view.transact(removal(generation, hash, &record.accessor)).await.map_err(storage)?;
+        return Err(wrong());
+    }
+    Ok(record)
+}
+
+/// Both the role's networks and the secret id's own must admit the caller.
+fn check_networks(cx: Cx<'_>, role: &Role, record: &SecretId) -> Result<(), Refusal> {
+    let admitted = admits(&role.secret_id_bound_cidrs, cx.peer()) && admits(&record.cidr_list, cx.peer());
+    if admitted { Ok(()) } else { Err(Refusal::denied()) }
+}
+
+fn grant(
+    role: &Role,
+    mut metadata: std::collections::BTreeMap<String, String>,
+    networks: &[Network],
+) -> TokenGrant {
+    metadata.insert("role_name".into(), role.name.clone());
+    TokenGrant {
+        policies: role.token_policies.clone(),
+        no_default_policy: role.token_no_default_policy,
+        display_name: String::new(),
+        metadata,
+        alias: role.role_id.clone(),
+        ttl: Duration::from_secs(role.token_ttl),
+        max_ttl: Duration::from_secs(role.token_max_ttl),
+        explicit_max_ttl: Duration::from_secs(role.token_explicit_max_ttl),
+        period: Duration::from_secs(role.token_period),
+        num_uses: role.token_num_uses,
+        bound_cidrs: texts(networks),
+        kind: if role.token_type.is_batch() { TokenKind::Batch } else { TokenKind::Service },
+    }
+}
+
+/// The one answer to every wrong credential.
+fn wrong() -> Refusal {
+    Refusal::invalid("invalid role or secret ID")
+}

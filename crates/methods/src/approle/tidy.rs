@@ -1,0 +1,92 @@
+use coffre_api::approle::TidySecretIds;
+use coffre_api::{Nothing, Refusal};
+use coffre_barrier::View;
+use coffre_engine::{Cx, Reply, Serve, storage};
+
+use super::AppRole;
+use super::model::{ACCESSORS, Accessor, SECRET_IDS, accessor_key, secret_id_key};
+use super::records::{self, read, removal};
+
+/// How many records are looked at between two questions to the storage.
+const PAGE: usize = 500;
+
+impl Serve<TidySecretIds> for AppRole {
+    /// Works inline and page by page. Each record is looked at again under its own lock before it is removed, so that
+    /// no login loses a valid secret id to a stale look.
+    async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<Nothing>, Refusal> {
+        let mut after = None;
+        loop {
+            let page = page(cx.view()?, SECRET_IDS, after).await?;
+            for (generation, hash) in &page.children {
+                tidy_secret_id(cx, generation, hash).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = page(cx.view()?, ACCESSORS, after).await?;
+            for (generation, accessor) in &page.children {
+                tidy_accessor(cx, generation, accessor).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(Reply::accepted(None).warn("Tidy operation done: expired secret ids are removed."))
+    }
+}
+
+/// Some keys below a prefix, as the two segments after it.
+struct Page {
+    children: Vec<(String, String)>,
+    /// Where to go on, if there is more.
+    next: Option<String>,
+}
+
+async fn page(view: &View, prefix: &str, after: Option<String>) -> Result<Page, Refusal> {
+    let listing = view.scan(prefix, after.as_deref(), PAGE).await.map_err(storage)?;
+    let split = |key: &String| {
+        let (generation, name) = key.strip_prefix(prefix)?.split_once('/')?;
+        Some((generation.to_owned(), name.to_owned()))
+    };
+    let children = listing.names.iter().filter_map(split).collect();
+    let next = listing.names.into_iter().next_back().filter(|_| listing.more);
+    Ok(Page { children, next })
+}
+
+async fn tidy_secret_id(cx: Cx<'_>, generation: &str, hash: &str) -> Result<(), Refusal> {
+    let view = cx.view()?;
+    if !is_dead(cx, generation, hash).await? {
+        return Ok(());
+    }
+    let _exclusive = cx.lock(&secret_id_key(generation, hash)).await;
+    if is_dead(cx, generation, hash).await?
+        && let Some(record) = records::secret_id(view, generation, hash).await?
+    {
+        view.transact(removal(generation, hash, &record.accessor)).await.map_err(storage)?;
+    }
+    Ok(())
+}
+
+/// Expired, or left over from a role that is gone. A role is stored before its first secret id and its generation
+/// never comes again, so who is not live now never will be.
+async fn is_dead(cx: Cx<'_>, generation: &str, hash: &str) -> Result<bool, Refusal> {
+    let view = cx.view()?;
+    let Some(record) = records::secret_id(view, generation, hash).await? else { return Ok(false) };
+    Ok(record.is_expired(cx.now()) || !records::is_live(view, &record.role, generation).await?)
+}
+
+/// Removes an accessor whose secret id is gone. Both are always written together, so a missing one stays missing.
+async fn tidy_accessor(cx: Cx<'_>, generation: &str, accessor: &str) -> Result<(), Refusal> {
+    let view = cx.view()?;
+    let key = accessor_key(generation, accessor);
+    let Some(Accessor { secret_id_hash }) = read(view, &key).await? else { return Ok(()) };
+    if records::secret_id(view, generation, &secret_id_hash).await?.is_none() {
+        view.delete(&key).await.map_err(storage)?;
+    }
+    Ok(())
+}
