@@ -1,0 +1,295 @@
+//! What the `.env` files say: the effective variables, where each stands, and everything that is odd about them.
+
+use std::collections::BTreeMap;
+
+use coffre_dotenv::{
+    Atom, Dialect, Document, EnvLookup, Generation, Interpolation, NotUtf8, Precedence, Values, atoms,
+};
+use coffre_secret::{SecretText, SecretVec};
+use serde::{Deserialize, Serialize};
+
+/// A file's name, as people call it, and its bytes.
+pub struct File {
+    /// For messages and the plan.
+    pub name: String,
+    /// The content.
+    pub bytes: SecretVec,
+}
+
+/// Which releases of python-dotenv the application uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    /// These; their reading is taken as it is.
+    Declared(Generation),
+    /// Not known: the newest is taken, and keys that other releases read differently are ambiguous.
+    Unknown,
+}
+
+impl Reader {
+    const fn generation(self) -> Generation {
+        match self {
+            Self::Declared(generation) => generation,
+            Self::Unknown => Generation::Since1_2_4,
+        }
+    }
+}
+
+/// A file cannot be read as text.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {file}: {problem}")]
+pub struct Unreadable {
+    /// The file's name.
+    pub file: String,
+    /// Where and why.
+    pub problem: NotUtf8,
+}
+
+/// All files together; a later file's value wins, as when they are loaded one after the other with override.
+pub struct Sources {
+    pub(crate) files: Vec<File>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) oddities: Vec<Oddity>,
+}
+
+/// One variable as the application sees it.
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value after interpolation; `None` for a key without `=`, which sets nothing.
+    pub value: Option<SecretText>,
+    /// Its value before interpolation.
+    pub(crate) raw: Option<SecretText>,
+    /// The file it comes from.
+    pub file: String,
+    /// The line (from 1).
+    pub line: usize,
+}
+
+/// Something in a file that deserves a look; never with a value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Oddity {
+    /// The file's name.
+    pub file: String,
+    /// The line (from 1).
+    pub line: usize,
+    /// The variable, where it has a usable name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is.
+    pub kind: OddityKind,
+}
+
+/// What is odd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OddityKind {
+    /// python-dotenv skips the statement; whatever it should have set is not set.
+    Malformed,
+    /// A key without `=`: it sets nothing.
+    NoValue,
+    /// A key that no environment variable can have as its name; it cannot be migrated.
+    BadName,
+    /// Set again further down; the last one counts.
+    Duplicate,
+    /// The value holds a NUL character: `load_dotenv` stops there with an error.
+    Nul,
+    /// The value refers to a name that nothing defines; it became empty.
+    UndefinedReference,
+    /// The value refers to a name that only the environment of this run defines.
+    OutsideReference,
+    /// Releases of python-dotenv read this key differently.
+    Ambiguous,
+}
+
+impl OddityKind {
+    /// What it means and what to do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Malformed => {
+                "python-dotenv cannot read this statement and skips it; correct the line, or remove it"
+            }
+            Self::NoValue => {
+                "a key without `=` sets nothing; write `NAME=` for an empty value, or remove the line"
+            }
+            Self::BadName => {
+                "this is not a variable's name, so it is left out; often a value whose quotes are missing"
+            }
+            Self::Duplicate => {
+                "set again further down, and the last one counts; remove the line that does not"
+            }
+            Self::Nul => "the value holds a NUL character, at which load_dotenv fails; remove it",
+            Self::UndefinedReference => {
+                "`${…}` names something that is not defined, so that part is empty; a secret that really contains `${` must not stand in a .env file"
+            }
+            Self::OutsideReference => {
+                "`${…}` was filled in from the environment of this run; check that the application's is the same"
+            }
+            Self::Ambiguous => {
+                "releases of python-dotenv disagree about this value; say which one the application uses (-dotenv-release=1.2.4), or quote the value"
+            }
+        }
+    }
+
+    /// Whether a plan must not be applied while it is there.
+    #[must_use]
+    pub const fn blocks(self) -> bool {
+        matches!(self, Self::Ambiguous | Self::Nul)
+    }
+}
+
+impl Sources {
+    /// Reads the files in the order in which the application loads them. `env` is what `${…}` may refer to.
+    pub fn read(files: Vec<File>, reader: Reader, env: &dyn EnvLookup) -> Result<Self, Unreadable> {
+        let mut sources = Self { files: vec![], variables: vec![], oddities: vec![] };
+        for file in files {
+            sources.add(&file, reader, env)?;
+            sources.files.push(file);
+        }
+        Ok(sources)
+    }
+
+    /// The variables in the order in which they first appear.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// One variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
+    }
+
+    /// Everything odd, in file order.
+    #[must_use]
+    pub fn oddities(&self) -> &[Oddity] {
+        &self.oddities
+    }
+
+    fn add(&mut self, file: &File, reader: Reader, env: &dyn EnvLookup) -> Result<(), Unreadable> {
+        let parse = |generation| {
+            // EXPOSE: parsed; values are secret again.
+            Document::from_bytes(file.bytes.expose().clone(), Dialect::of(generation))
+                .map_err(|problem| Unreadable { file: file.name.clone(), problem })
+        };
+        let document = parse(reader.generation())?;
+        let values = document.values(env, Precedence::FileFirst, Interpolation::On);
+        let ambiguous = match reader {
+            Reader::Declared(_) => vec![],
+            Reader::Unknown => {
+                let others = [parse(Generation::Before1_2_3)?, parse(Generation::Is1_2_3)?];
+                ambiguous(&values, &others, env)
+            }
+        };
+        self.collect(file, &document, values, &ambiguous, env);
+        Ok(())
+    }
+
+    fn collect(
+        &mut self,
+        file: &File,
+        document: &Document,
+        values: Values,
+        ambiguous: &[String],
+        env: &dyn EnvLookup,
+    ) {
+        let mut odd = |line: usize, name: Option<&str>, kind| {
+            self.oddities.push(Oddity { file: file.name.clone(), line, name: name.map(str::to_owned), kind });
+        };
+        for line in document.malformed_lines() {
+            odd(line, None, OddityKind::Malformed);
+        }
+        // Python puts a duplicate in the place of the first, with the value of the last.
+        let mut last = BTreeMap::new();
+        for (line, binding) in document.bindings() {
+            if let Some((earlier, _)) = last.insert(binding.key.as_str(), (line, binding)) {
+                odd(earlier, usable(&binding.key), OddityKind::Duplicate);
+            }
+        }
+        for (name, value) in values.iter() {
+            let Some((line, binding)) = last.get(name) else { continue };
+            let Some(name) = usable(name) else {
+                odd(*line, None, OddityKind::BadName);
+                continue;
+            };
+            for kind in value_oddities(document, binding.value.as_ref(), value, env) {
+                odd(*line, Some(name), kind);
+            }
+            if ambiguous.iter().any(|other| other == name) {
+                odd(*line, Some(name), OddityKind::Ambiguous);
+            }
+            let variable = Variable {
+                name: name.to_owned(),
+                value: value.map(SecretText::duplicate),
+                raw: binding.value.as_ref().map(SecretText::duplicate),
+                file: file.name.clone(),
+                line: *line,
+            };
+            match self.variables.iter_mut().find(|known| known.name == name) {
+                Some(known) => *known = variable,
+                None => self.variables.push(variable),
+            }
+        }
+        // Keys that only another release sees.
+        for name in ambiguous.iter().filter(|name| values.get(name).is_none()) {
+            odd(1, usable(name), OddityKind::Ambiguous);
+        }
+        self.oddities.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    }
+}
+
+fn usable(name: &str) -> Option<&str> {
+    coffre_manifest::is_variable_name(name).then_some(name)
+}
+
+fn value_oddities(
+    document: &Document,
+    raw: Option<&SecretText>,
+    value: Option<&SecretText>,
+    env: &dyn EnvLookup,
+) -> Vec<OddityKind> {
+    let (Some(raw), Some(value)) = (raw, value) else { return vec![OddityKind::NoValue] };
+    let mut found = Vec::new();
+    // EXPOSE: looked at, not kept.
+    if value.expose().contains('\0') {
+        found.push(OddityKind::Nul);
+    }
+    for atom in atoms(raw.expose()) {
+        let Atom::Reference { name, default } = atom else { continue };
+        if document.bindings().any(|(_, binding)| binding.key == name) {
+            continue;
+        }
+        match (env.lookup(name), default) {
+            (Some(_), _) => found.push(OddityKind::OutsideReference),
+            (None, None) => found.push(OddityKind::UndefinedReference),
+            (None, Some(_)) => {}
+        }
+    }
+    found.dedup();
+    found
+}
+
+/// Names whose value is not the same for all readers.
+fn ambiguous(values: &Values, others: &[Document], env: &dyn EnvLookup) -> Vec<String> {
+    let mut found = Vec::new();
+    for other in others.iter().map(|other| other.values(env, Precedence::FileFirst, Interpolation::On)) {
+        for name in values.iter().chain(other.iter()).map(|(name, _)| name) {
+            if !same(values.get(name), other.get(name)) && !found.iter().any(|known| known == name) {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn same(a: Option<Option<&SecretText>>, b: Option<Option<&SecretText>>) -> bool {
+    match (a, b) {
+        (Some(Some(a)), Some(Some(b))) => {
+            // EXPOSE: compared.
+            a.ct_eq(b.expose().as_bytes())
+        }
+        (Some(None), Some(None)) | (None, None) => true,
+        _ => false,
+    }
+}
