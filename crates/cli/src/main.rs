@@ -1,3 +1,122 @@
-//! The `coffre` command line.
+//! The `coffre` command line: Vault's commands under Vault's names, also when it is called `vault` or `bao`, and the
+//! product's own.
+//!
+//! What was typed becomes [`args::Parsed`]; the table in [`commands`] says which function runs; that function is
+//! given a [`call::Call`], prints its result to standard output and returns an exit code. Everything else (warnings,
+//! errors, what to do next) goes to standard error.
 
-fn main() {}
+mod args;
+mod call;
+mod commands;
+mod connect;
+mod json;
+mod outcome;
+mod recommend;
+mod render;
+mod run;
+mod token_file;
+mod world;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use args::{BadArgs, Parsed};
+use call::Call;
+use commands::{Command, Found, Run};
+use outcome::{Exit, Failure, Outcome};
+use world::World;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    let program = program_name(&args.next().unwrap_or_default());
+    let (mut world, outcome) = dispatch(World::of_process(program), args.collect());
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                world.complain(&failure.text);
+            }
+            failure.exit
+        }
+    };
+    // A result that did not arrive must not look like a success.
+    let exit = if world.finish() || exit != Exit::DONE { exit } else { Exit::LOCAL };
+    ExitCode::from(exit.0)
+}
+
+/// `vault` and `bao` if that is what the program is called, else `coffre`.
+fn program_name(arg0: &str) -> String {
+    let name = Path::new(arg0).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if matches!(name, "vault" | "bao") { name } else { "coffre" }.to_owned()
+}
+
+fn dispatch(mut world: World, args: Vec<String>) -> (World, Outcome) {
+    let outcome = match args.first().map(String::as_str) {
+        None | Some("-h" | "-help" | "--help" | "help") => overview(&mut world, None, Exit::DONE),
+        Some("-v" | "-version" | "--version") => {
+            run::local::print_version(&mut world);
+            Ok(Exit::DONE)
+        }
+        Some(_) => match commands::find(&args) {
+            Found::Command(command, words) => {
+                return run(world, command, args.into_iter().skip(words).collect());
+            }
+            Found::Group(group) => {
+                let asked = args.iter().any(|arg| matches!(arg.as_str(), "-h" | "-help" | "--help"));
+                overview(&mut world, Some(&group), if asked { Exit::DONE } else { Exit::LOCAL })
+            }
+            Found::Unknown(meant) => {
+                let meant = meant.map(|word| format!(" Did you mean {word:?}?")).unwrap_or_default();
+                let typed = args.first().map(String::as_str).unwrap_or_default();
+                let program = &world.program;
+                Err(Failure::local(format!("unknown command {typed:?}.{meant} See `{program} -help`.")))
+            }
+        },
+    };
+    (world, outcome)
+}
+
+fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World, Outcome) {
+    if let Run::Raw(function) = command.run {
+        let outcome = function(&mut world, args);
+        return (world, outcome);
+    }
+    let parsed = match Parsed::parse(|name| command.flag(name), args) {
+        Ok(parsed) => parsed,
+        Err(BadArgs::Help) => {
+            let text = command.help(&world.program);
+            world.say(&text);
+            return (world, Ok(Exit::DONE));
+        }
+        Err(BadArgs::Wrong(text)) => {
+            let usage = format!("{text}\n\n{}", command.help(&world.program));
+            return (world, Err(Failure::local(usage)));
+        }
+    };
+    if let Some(warning) = parsed.misplaced() {
+        world.warn(&warning);
+    }
+    let (mut call, problem) = Call::new(world, command, parsed);
+    let outcome = match (problem, command.run) {
+        (Some(problem), _) => Err(problem),
+        (None, Run::Local(function)) => function(&mut call),
+        (None, Run::Online(function)) => {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(function(&mut call)),
+                Err(error) => Err(Failure::local(format!("cannot start: {error}"))),
+            }
+        }
+        (None, Run::Raw(_)) => Ok(Exit::DONE),
+    };
+    (call.world, outcome)
+}
+
+fn overview(world: &mut World, group: Option<&str>, exit: Exit) -> Outcome {
+    let text = commands::overview(&world.program, group);
+    if exit == Exit::DONE {
+        world.say(&text)
+    } else {
+        world.tell(&text)
+    }
+    Ok(exit)
+}

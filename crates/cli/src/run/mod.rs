@@ -1,0 +1,15 @@
+//! What each command does. One file per group of commands; the table is in `commands.rs`.
+
+pub(crate) mod audit;
+pub(crate) mod ceremony;
+pub(crate) mod generic;
+pub(crate) mod kv;
+pub(crate) mod kv_metadata;
+pub(crate) mod lease;
+pub(crate) mod local;
+pub(crate) mod login;
+pub(crate) mod mounts;
+pub(crate) mod operator;
+pub(crate) mod policy;
+pub(crate) mod status;
+pub(crate) mod token;

@@ -1,0 +1,128 @@
+//! The process's surroundings, as values: environment, streams, terminals.
+
+use std::io::{IsTerminal as _, Read, Write};
+use std::path::PathBuf;
+
+use coffre_secret::SecretText;
+
+/// Where environment variables are looked up.
+pub(crate) trait Lookup: Send + Sync {
+    /// The value of a variable, if it is set and is text.
+    fn var(&self, name: &str) -> Option<String>;
+}
+
+/// The environment that this process was given.
+pub(crate) struct ProcessEnv;
+
+impl Lookup for ProcessEnv {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the process for its environment"
+    )]
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl Lookup for std::collections::BTreeMap<String, String> {
+    fn var(&self, name: &str) -> Option<String> {
+        self.get(name).cloned()
+    }
+}
+
+/// Everything a command may touch besides its arguments and the server.
+pub(crate) struct World {
+    pub(crate) env: Box<dyn Lookup>,
+    /// `coffre`, `vault` or `bao`: what the program was called.
+    pub(crate) program: String,
+    pub(crate) stdin: Box<dyn Read>,
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    pub(crate) out_is_terminal: bool,
+    pub(crate) in_is_terminal: bool,
+    err_is_terminal: bool,
+    lost_output: bool,
+}
+
+impl World {
+    /// The surroundings of this process.
+    pub(crate) fn of_process(program: String) -> Self {
+        Self {
+            env: Box::new(ProcessEnv),
+            program,
+            out_is_terminal: std::io::stdout().is_terminal(),
+            in_is_terminal: std::io::stdin().is_terminal(),
+            err_is_terminal: std::io::stderr().is_terminal(),
+            stdin: Box::new(std::io::stdin()),
+            out: Box::new(std::io::stdout()),
+            err: Box::new(std::io::stderr()),
+            lost_output: false,
+        }
+    }
+
+    /// The result of a command, on standard output, with a new line.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.say_bare(text);
+        self.say_bare("\n");
+    }
+
+    /// The result of a command, on standard output, as it is.
+    pub(crate) fn say_bare(&mut self, text: &str) {
+        self.lost_output |= self.out.write_all(text.as_bytes()).is_err();
+    }
+
+    /// A line for the person, on standard error.
+    pub(crate) fn tell(&mut self, text: &str) {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// A warning, on standard error, in yellow where that is a terminal.
+    pub(crate) fn warn(&mut self, text: &str) {
+        let line = if self.colour() { format!("\x1b[33m{text}\x1b[0m") } else { text.to_owned() };
+        self.tell(&line);
+    }
+
+    /// An error, on standard error, its first line in red where that is a terminal.
+    pub(crate) fn complain(&mut self, text: &str) {
+        let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let first = if self.colour() { format!("\x1b[31m{first}\x1b[0m") } else { first.to_owned() };
+        self.tell(&first);
+        if let Some(rest) = rest {
+            self.tell(rest);
+        }
+    }
+
+    /// Pushes out what was said; false if any of it was lost (a full disk, a closed pipe).
+    pub(crate) fn finish(&mut self) -> bool {
+        self.lost_output |= self.out.flush().is_err();
+        !self.lost_output
+    }
+
+    /// The user's home directory.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.env.var("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// Asks for a value without showing it; `None` if there is no terminal to ask at.
+    pub(crate) fn prompt_hidden(&mut self, label: &str) -> Option<SecretText> {
+        if !self.in_is_terminal {
+            return None;
+        }
+        let typed = rpassword::prompt_password(label).ok()?;
+        Some(SecretText::new(typed))
+    }
+
+    /// All of standard input as text, without the white space around it, up to 1 MiB.
+    pub(crate) fn stdin_trimmed(&mut self) -> Option<SecretText> {
+        let mut text = SecretText::default();
+        (&mut self.stdin).take(1 << 20).read_to_string(text.expose_mut()).ok()?;
+        // EXPOSE: trimmed; wrapped again.
+        Some(SecretText::from(text.expose().trim()))
+    }
+
+    fn colour(&self) -> bool {
+        let unwanted = |name: &str| self.env.var(name).is_some_and(|value| !value.is_empty());
+        self.err_is_terminal && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
+    }
+}
