@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod failing;
 mod file;
 mod held;
 mod lock;

@@ -27,7 +27,8 @@ pub(super) struct Writer {
     jobs: mpsc::Receiver<Job>,
 }
 
-/// How a whole group fared.
+/// Why a whole group failed.
+#[derive(Debug)]
 pub(super) enum GroupFailed {
     /// Nothing of it was kept.
     Nothing(StoreError),
