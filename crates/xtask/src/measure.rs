@@ -52,8 +52,29 @@ pub(crate) fn walk(dir: &Path, each: &mut impl FnMut(&Path)) -> Result<()> {
     Ok(())
 }
 
+/// Measures every file below `dir`. A file that its parent declares for tests only is a test.
+pub(crate) fn files(dir: &Path) -> Result<Vec<File>> {
+    let paths = rust_files(dir)?;
+    let mut tests = Vec::new();
+    for path in &paths {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        tests.extend(
+            test_modules(&masked::mask(&text)).into_iter().flat_map(|name| module_paths(path, &name)),
+        );
+    }
+    let mut measured = Vec::new();
+    for path in &paths {
+        let mut one = file(path)?;
+        if tests.contains(path) {
+            one.product_lines = 0;
+        }
+        measured.push(one);
+    }
+    Ok(measured)
+}
+
 /// Measures one file.
-pub(crate) fn file(path: &Path) -> Result<File> {
+fn file(path: &Path) -> Result<File> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let masked = masked::mask(&text);
     let doc_lines = text.lines().map(str::trim_start).filter(|line| is_doc(line)).count();
@@ -97,6 +118,26 @@ fn is_doc(line: &str) -> bool {
 /// Whether the whole file is a test: below `tests/`, or the child file of a test module.
 pub(crate) fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
+}
+
+/// Names of the modules in files of their own that exist for tests only.
+fn test_modules(masked: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in masked.match_indices("#[cfg(test)]") {
+        let item = masked.get(at..end_of_item(masked, at)).unwrap_or_default();
+        let mut words = masked::words(item).skip_while(|word| *word != "mod").skip(1);
+        if let (true, Some(name)) = (item.ends_with(';'), words.next()) {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+/// Where the module `name` of the file `parent` may be.
+fn module_paths(parent: &Path, name: &str) -> [PathBuf; 2] {
+    let folder = parent.parent().unwrap_or(parent);
+    let stem = parent.file_stem().unwrap_or_default();
+    [folder.join(format!("{name}.rs")), folder.join(stem).join(format!("{name}.rs"))]
 }
 
 /// Lines left when test modules are cut out. A blank line outside them still counts.
@@ -176,6 +217,15 @@ mod tests {
         assert_eq!(kept_lines(SAMPLE, &masked), SAMPLE.lines().count() - 5);
         assert!(!without_tests(&masked).contains("three"));
         assert!(without_tests(&masked).contains("one"));
+    }
+
+    #[test]
+    fn a_module_declared_for_tests_is_known_by_its_paths() {
+        let masked =
+            masked::mask("#[cfg(test)]\nmod crash;\nmod file;\n#[cfg(test)]\nmod inline { fn f() {} }\n");
+        assert_eq!(test_modules(&masked), ["crash"]);
+        let paths = module_paths(Path::new("src/redb/mod.rs"), "crash");
+        assert!(paths.contains(&PathBuf::from("src/redb/crash.rs")));
     }
 
     #[test]

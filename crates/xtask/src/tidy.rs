@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<()> {
     let mut rows = Vec::new();
     let mut all = Vec::new();
     for member in workspace::members()? {
-        let files = files_below(&member.dir)?;
+        let files = measure::files(&member.dir)?;
         let documented = documented(&files);
         if member.library && documented < DOC_FLOOR {
             findings.push(format!(
@@ -117,10 +117,6 @@ fn documented(files: &[File]) -> f64 {
     let lines: usize = product().map(|file| file.product_lines).sum();
     let docs: usize = product().map(|file| file.doc_lines).sum();
     docs as f64 * 100.0 / lines.max(1) as f64
-}
-
-fn files_below(dir: &std::path::Path) -> Result<Vec<File>> {
-    measure::rust_files(dir)?.iter().map(|path| measure::file(path)).collect()
 }
 
 fn caps(file: &File) -> Vec<String> {
