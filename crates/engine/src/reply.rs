@@ -99,6 +99,11 @@ impl<T: Serialize> Reply<T> {
         Self::new(Shape::MissingWith, Some(data))
     }
 
+    /// 404 with nothing but a sentence for the person who asked.
+    pub fn missing_but(warning: impl Into<String>) -> Self {
+        Self::new(Shape::MissingWith, None).warn(warning)
+    }
+
     /// 202.
     pub const fn accepted(data: Option<T>) -> Self {
         Self::new(Shape::Accepted, data)
