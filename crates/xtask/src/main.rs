@@ -26,6 +26,7 @@ usage: cargo xtask <command>
 
   ci               everything the pipeline checks, cheapest first
   test             Rust tests, then the Python tests against the built binary
+  venv             the Python environment of the tests; prints its interpreter
   layers           each crate uses only the layers below it
   tidy             size table of our own code; caps, module docs, names, licences
   fuzz [SECONDS]   each fuzz target for SECONDS (10)
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("ci") => ci::run(),
         Some("test") => test::run().and_then(test::Outcome::into_result),
+        Some("venv") => python::run(),
         Some("layers") => layers::run(),
         Some("tidy") => tidy::run(),
         Some("fuzz") => fuzz::run(rest.first().map(String::as_str)),

@@ -34,6 +34,16 @@ pub(crate) enum Missing {
     Broken(anyhow::Error),
 }
 
+/// The command: prepares the environment and prints its interpreter.
+pub(crate) fn run() -> Result<()> {
+    match prepare() {
+        Ok(python) => println!("{}", python.interpreter.display()),
+        Err(Missing::Interpreter(why)) => bail!("{why}"),
+        Err(Missing::Broken(error)) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Finds Python and prepares `target/venv`; does nothing if it is already as wanted.
 pub(crate) fn prepare() -> Result<Python, Missing> {
     let root = workspace::root();
