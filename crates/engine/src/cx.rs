@@ -1,10 +1,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffre_ambient::{Clock, Entropy, Wall};
 use coffre_api::{Refusal, VaultPath};
 use coffre_barrier::{ReadView, View};
-use coffre_policy::Caller;
+use coffre_policy::{Caller, Subject};
+use coffre_secret::SecretText;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::mount::{MountFacts, Resolved};
@@ -15,6 +17,8 @@ pub struct Surroundings {
     pub request_id: String,
     /// The client's address.
     pub peer: Option<IpAddr>,
+    /// The token that came with the request. Only the token method and `sys` can see it.
+    pub presented: Option<SecretText>,
     /// The key of the caller's private storage (cubbyhole); none for anonymous callers and batch tokens.
     pub private_space: Option<Arc<str>>,
     /// Time.
@@ -73,6 +77,18 @@ impl<'a> Cx<'a> {
     /// The key of the caller's private storage.
     pub fn private_space(&self) -> Option<&'a Arc<str>> {
         self.around.private_space.as_ref()
+    }
+
+    /// The token that came with the request, for the parts of the kernel that manage tokens; other engines never
+    /// see it, so none can pass it on.
+    pub fn presented_token(&self) -> Option<&'a SecretText> {
+        let manages_tokens = matches!(self.mount().kind.as_str(), "system" | "token");
+        self.around.presented.as_ref().filter(|_| manages_tokens)
+    }
+
+    /// How long the answer is to stay wrapped, if the caller asked for that.
+    pub fn wrap_ttl(&self) -> Option<Duration> {
+        self.resolved.wrap_ttl()
     }
 
     /// Wall time now.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_api::{Access, Op, VaultPath};
 use coffre_barrier::View;
-use coffre_policy::Subject;
+use coffre_policy::{MountLabel, Subject};
 
 use crate::args::Args;
 use crate::locks::Locks;
@@ -88,12 +88,27 @@ impl Mount {
         match self.engine.find(op, rest) {
             Found::Row { row, captures } => {
                 let meta = self.engine.meta(row).ok_or(NoRow::Path)?;
+                let path = fold(path, start, &captures, self.engine.folded());
                 Ok(Resolved { mount: Arc::clone(self), path, start, op, row, meta, captures, wrap_ttl })
             }
             Found::WrongOp(ops) => Err(NoRow::Op(ops)),
             Found::Nothing => Err(NoRow::Path),
         }
     }
+}
+
+/// Lowers the ASCII letters of the named captures; no byte moves.
+fn fold(path: VaultPath, start: usize, captures: &[(&str, Range<usize>)], folded: &[&str]) -> VaultPath {
+    if folded.is_empty() {
+        return path;
+    }
+    let mut text = path.as_str().to_owned();
+    for (_, span) in captures.iter().filter(|(name, _)| folded.contains(name)) {
+        if let Some(part) = text.get_mut(start + span.start..start + span.end) {
+            part.make_ascii_lowercase();
+        }
+    }
+    VaultPath::parse(&text).unwrap_or(path)
 }
 
 /// A request that found its row.
@@ -154,5 +169,16 @@ impl Subject for Resolved {
 
     fn wrap_ttl(&self) -> Option<Duration> {
         self.wrap_ttl
+    }
+
+    fn mount(&self) -> Option<MountLabel<'_>> {
+        let facts = self.mount.facts();
+        Some(MountLabel {
+            path: &facts.path,
+            kind: &facts.kind,
+            accessor: &facts.accessor,
+            readable_request_keys: &facts.audit_non_hmac_request_keys,
+            readable_response_keys: &facts.audit_non_hmac_response_keys,
+        })
     }
 }

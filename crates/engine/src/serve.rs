@@ -11,6 +11,9 @@ use crate::trie::{Found, Trie};
 pub trait Engine: Send + Sync + Sized + 'static {
     /// Its type name, as in `vault secrets enable KIND`.
     const KIND: &'static str;
+    /// Captures in which upper and lower case name the same thing. They are lowered when a request is resolved, so
+    /// that policy, audit and the engine see one spelling.
+    const FOLDED: &'static [&'static str] = &[];
     /// The table: every endpoint it answers.
     const ROWS: &'static [Row<Self>];
 }
@@ -40,6 +43,8 @@ pub trait Exists<E: Endpoint>: Serve<E> {
 pub trait AnyEngine: Send + Sync + 'static {
     /// See [`Engine::KIND`].
     fn kind(&self) -> &'static str;
+    /// See [`Engine::FOLDED`].
+    fn folded(&self) -> &'static [&'static str];
     /// Finds the row for a path below the mount.
     fn find(&self, op: Op, rest: &str) -> Found;
     /// The facts of a row.
@@ -73,6 +78,10 @@ impl<G: Engine> Routed<G> {
 impl<G: Engine> AnyEngine for Routed<G> {
     fn kind(&self) -> &'static str {
         G::KIND
+    }
+
+    fn folded(&self) -> &'static [&'static str] {
+        G::FOLDED
     }
 
     fn find(&self, op: Op, rest: &str) -> Found {
