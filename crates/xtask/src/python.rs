@@ -49,8 +49,8 @@ pub(crate) fn prepare() -> Result<Python, Missing> {
     let root = workspace::root();
     let system = ["python3", "python"]
         .into_iter()
-        .find(|name| step::quiet(name, &["-c", "import sys; assert sys.version_info >= (3, 10)"]).is_some())
-        .ok_or_else(|| Missing::Interpreter("no Python 3.10 or later on PATH".to_owned()))?;
+        .find(|name| step::quiet(name, &["-c", "import sys; assert sys.version_info >= (3, 11)"]).is_some())
+        .ok_or_else(|| Missing::Interpreter("no Python 3.11 or later on PATH".to_owned()))?;
     if step::quiet(system, &["-c", "import venv, ensurepip"]).is_none() {
         return Err(Missing::Interpreter(format!(
             "{system} cannot make virtual environments; on Debian install python3-venv"
