@@ -1,1 +1,17 @@
-//! Listener, TLS, request parsing, status codes.
+//! Listener, TLS, request parsing, status codes: the only crate that knows HTTP on the server's side.
+//!
+//! A request is parsed into [`coffre_core::Incoming`] under [`Limits`], given to the kernel, and what the kernel
+//! releases is written. No business rule lives here; `status.rs` is the one map from refusals to status codes.
+//!
+//! Architecture invariant: an answer with content comes from [`coffre_audit::Released`]. What was never understood
+//! is answered with a fixed text.
+
+mod incoming;
+mod limits;
+mod listener;
+mod outgoing;
+mod service;
+mod status;
+
+pub use limits::Limits;
+pub use listener::{Listener, Stop, serve};

@@ -1,0 +1,47 @@
+use std::sync::{Arc, Weak};
+
+use coffre_api::Refusal;
+use coffre_barrier::Unsealed;
+
+use crate::audit_devices::AuditDevices;
+use crate::kernel::Kernel;
+use crate::keys::engine_prefix;
+use crate::mounts::MountTable;
+use crate::policies::PolicyStore;
+use crate::tokens::TokenStore;
+
+/// What exists only while unsealed. Dropped at seal; views that somebody still holds fail from then on.
+pub struct Active {
+    /// The policies.
+    pub policies: Arc<PolicyStore>,
+    /// The tokens.
+    pub tokens: Arc<TokenStore>,
+    /// The mounts.
+    pub(crate) mounts: MountTable,
+    /// The audit devices' table.
+    pub(crate) audit: AuditDevices,
+}
+
+impl Active {
+    /// Reads the tables and opens the audit devices.
+    pub(crate) async fn load(kernel: &Arc<Kernel>, unsealed: &Unsealed) -> Result<Self, Refusal> {
+        let root = unsealed.view("");
+        let policies = Arc::new(PolicyStore::load(root.clone()).await?);
+        let weak: Weak<Kernel> = Arc::downgrade(kernel);
+        let settings = kernel.settings().clone();
+        let entropy = Arc::clone(kernel.entropy());
+        let mounts = MountTable::load(root.clone(), weak, settings, Arc::clone(&entropy)).await?;
+        let cubbyhole =
+            mounts.router().entry("cubbyhole/").map(|entry| root.sub(&engine_prefix(&entry.uuid)));
+        let cubbyhole =
+            cubbyhole.ok_or_else(|| Refusal::bug("the mount cubbyhole/ is missing from storage"))?;
+        let clock = Arc::clone(kernel.clock());
+        let tokens = TokenStore::new(unsealed, cubbyhole, Arc::clone(&policies), clock, entropy)?;
+        let audit =
+            AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
+                .await?;
+        tokens.finish_revocations().await?;
+        tokens.load_ends().await?;
+        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit })
+    }
+}

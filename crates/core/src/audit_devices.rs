@@ -1,0 +1,158 @@
+//! The audit devices of a cluster: their records in storage, and their life in the broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use coffre_ambient::{Entropy, ids};
+use coffre_api::Refusal;
+use coffre_api::sys::audit::AuditOutput;
+use coffre_audit::{Broker, DeviceSpec, EnableError, FileDevice};
+use coffre_barrier::{Unsealed, View, ViewBatch};
+use coffre_crypto::derive;
+use coffre_engine::storage;
+use coffre_secret::SecretBytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::keys::{self, KernelKey, label};
+use crate::settings::Settings;
+use crate::stored;
+
+/// A device as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DeviceRecord {
+    /// Names the device's key.
+    pub(crate) uuid: String,
+    /// Its name, with a slash at its end.
+    pub(crate) path: String,
+    /// `file`.
+    pub(crate) kind: String,
+    /// For people.
+    pub(crate) description: String,
+    /// As set.
+    pub(crate) options: BTreeMap<String, String>,
+    /// As set.
+    pub(crate) local: bool,
+}
+
+/// The table of devices.
+pub(crate) struct AuditDevices {
+    root: View,
+    broker: Arc<Broker>,
+    settings: Settings,
+    /// The devices' keys are derived from this one.
+    device_root: SecretBytes<32>,
+    known: ArcSwap<BTreeMap<String, Arc<DeviceRecord>>>,
+    changing: Mutex<()>,
+}
+
+/// How long a pipe may stay full before an entry counts as failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl AuditDevices {
+    /// Opens every device that is recorded. One that does not open keeps the server sealed: it must not come up with
+    /// less of a record than its operators think.
+    pub(crate) async fn open(
+        root: View,
+        unsealed: &Unsealed,
+        broker: Arc<Broker>,
+        settings: &Settings,
+    ) -> Result<Self, Refusal> {
+        let device_root = unsealed.derive(label::AUDIT).map_err(|_| Refusal::sealed())?;
+        let devices = Self {
+            root,
+            broker,
+            settings: settings.clone(),
+            device_root,
+            known: ArcSwap::default(),
+            changing: Mutex::default(),
+        };
+        devices.broker.disable_all();
+        let mut known = BTreeMap::new();
+        for name in stored::all_below(&devices.root, keys::AUDIT).await? {
+            let record: Option<DeviceRecord> =
+                stored::load(&devices.root, &KernelKey::Audit(&name).to_string()).await?;
+            let record = record.ok_or_else(|| Refusal::bug("an audit record went away while it was read"))?;
+            devices.start(&record, false).await.map_err(|refusal| {
+                let name = &record.path;
+                Refusal::bug(format!("audit device {name} did not open: mend its target, then unseal again"))
+                    .because(refusal)
+            })?;
+            known.insert(record.path.clone(), Arc::new(record));
+        }
+        devices.known.store(Arc::new(known));
+        Ok(devices)
+    }
+
+    /// All devices, by name.
+    pub(crate) fn list(&self) -> BTreeMap<String, AuditOutput> {
+        self.known.load().iter().map(|(name, record)| (name.clone(), record.output())).collect()
+    }
+
+    /// Opens a new device, writes a test entry, and records it.
+    pub(crate) async fn enable(
+        &self,
+        mut record: DeviceRecord,
+        entropy: &dyn Entropy,
+    ) -> Result<(), Refusal> {
+        let _held = self.changing.lock().await;
+        if self.known.load().contains_key(&record.path) {
+            return Err(Refusal::invalid("path already in use: disable the device there first"));
+        }
+        record.uuid = ids::uuid(entropy).map_err(Refusal::bug)?;
+        self.start(&record, true).await?;
+        let name = record.path.trim_end_matches('/').to_owned();
+        let batch = ViewBatch::new().put(KernelKey::Audit(&name).to_string(), stored::bytes(&record)?);
+        if let Err(e) = self.root.transact(batch).await {
+            self.broker.disable(&record.path);
+            return Err(storage(e));
+        }
+        let mut known = BTreeMap::clone(&self.known.load());
+        known.insert(record.path.clone(), Arc::new(record));
+        self.known.store(Arc::new(known));
+        Ok(())
+    }
+
+    /// Forgets a device; fine if there is none.
+    pub(crate) async fn disable(&self, path: &str) -> Result<(), Refusal> {
+        let _held = self.changing.lock().await;
+        let key = KernelKey::Audit(path.trim_end_matches('/')).to_string();
+        self.root.delete(&key).await.map_err(storage)?;
+        self.broker.disable(path);
+        let mut known = BTreeMap::clone(&self.known.load());
+        known.remove(path);
+        self.known.store(Arc::new(known));
+        Ok(())
+    }
+
+    async fn start(&self, record: &DeviceRecord, test: bool) -> Result<(), Refusal> {
+        let root = self.settings.audit_directory.as_deref();
+        let spec = DeviceSpec::parse(&record.kind, &record.options, root)
+            .map_err(|e| Refusal::invalid(e.to_string()))?;
+        let key = derive::subkey(&self.device_root, &record.uuid);
+        let device = FileDevice::open(spec.file, &key, PATIENCE)
+            .map_err(|e| Refusal::invalid(e.to_string()).because(e))?;
+        let enabled =
+            self.broker.enable(&record.path, Box::new(device), &key, spec.hash_accessors, test).await;
+        enabled.map_err(|e| match e {
+            EnableError::InUse => Refusal::invalid(e.to_string()),
+            EnableError::Device(cause) => {
+                Refusal::invalid(format!("sanity check failed: {cause}")).because(cause)
+            }
+        })
+    }
+}
+
+impl DeviceRecord {
+    fn output(&self) -> AuditOutput {
+        AuditOutput {
+            r#type: self.kind.clone(),
+            description: self.description.clone(),
+            options: self.options.clone(),
+            local: self.local,
+            path: self.path.clone(),
+        }
+    }
+}

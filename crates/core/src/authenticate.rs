@@ -1,0 +1,36 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use coffre_api::Refusal;
+use coffre_policy::Caller;
+use coffre_secret::SecretText;
+
+use crate::tokens::{LiveToken, TokenStore};
+
+/// The longest token that is looked at, in bytes; Vault's own bound of the header is 8 KiB.
+const MAX_TOKEN: usize = 8 * 1024;
+
+/// Who asks: the token's holder, or nobody.
+pub(crate) struct Identified {
+    pub(crate) caller: Caller,
+    pub(crate) live: Option<Arc<LiveToken>>,
+}
+
+/// Looks the token up. Unknown, expired, revoked and misplaced tokens are all the same nobody: only rows that need no
+/// token let such a caller through, and everybody else reads one text.
+pub(crate) async fn authenticate(
+    tokens: &TokenStore,
+    token: Option<&SecretText>,
+    peer: Option<IpAddr>,
+) -> Result<Identified, Refusal> {
+    let nobody = || Identified { caller: Caller::anonymous("no valid token was presented"), live: None };
+    // EXPOSE: hashed into the token's name.
+    let Some(token) =
+        token.map(SecretText::expose).filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
+    else {
+        return Ok(nobody());
+    };
+    let found = tokens.find(tokens.key_of(token)).await?;
+    let Some(live) = found.filter(|live| live.allows(peer)) else { return Ok(nobody()) };
+    Ok(Identified { caller: Caller::token(Arc::clone(&live.caller)), live: Some(live) })
+}

@@ -1,0 +1,50 @@
+//! The engines that are linked in: the only place of the kernel that names them.
+
+use std::sync::{Arc, Weak};
+
+use coffre_api::Refusal;
+use coffre_barrier::View;
+use coffre_engine::Mount;
+use coffre_engines::cubbyhole::Cubbyhole;
+use coffre_engines::kv;
+use coffre_methods::approle::AppRole;
+
+use crate::kernel::Kernel;
+use crate::keys;
+use crate::mounts::MountEntry;
+use crate::settings::Settings;
+use crate::sys::Sys;
+use crate::tokens::method::TokenMethod;
+
+/// Builds the engine of an entry.
+pub(crate) fn build(
+    entry: &MountEntry,
+    settings: &Settings,
+    root: &View,
+    kernel: &Weak<Kernel>,
+) -> Result<Arc<Mount>, Refusal> {
+    let facts = entry.facts(settings);
+    let view = Some(root.sub(&keys::engine_prefix(&entry.uuid)));
+    let kernel = Weak::clone(kernel);
+    let mount = match entry.kind.as_str() {
+        "system" => Mount::new(facts, Sys::new(kernel), view),
+        "cubbyhole" => Mount::new(facts, Cubbyhole, view),
+        "token" => Mount::new(facts, TokenMethod::new(kernel), view),
+        "approle" => Mount::new(facts, AppRole, view),
+        kind => match kv::parse_version(kind, &entry.options)? {
+            kv::Version::V1 => Mount::new(facts, kv::v1::KvV1, view),
+            kv::Version::V2 => Mount::new(facts, kv::v2::KvV2, view),
+        },
+    };
+    Ok(Arc::new(mount))
+}
+
+/// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.
+pub(crate) fn secrets_kind(kind: &str) -> Option<&'static str> {
+    matches!(kind, "kv" | "kv-v1" | "kv-v2" | "generic").then_some("kv")
+}
+
+/// Whether a type can be enabled with `sys/auth`.
+pub(crate) fn auth_kind(kind: &str) -> Option<&'static str> {
+    (kind == "approle").then_some("approle")
+}

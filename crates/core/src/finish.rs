@@ -1,0 +1,254 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use coffre_ambient::Wall;
+use coffre_api::{AuthBlock, Envelope, RawJson, Refusal, WrapInfo};
+use coffre_audit::{AuditView, Releasable, Wire};
+use coffre_engine::{AnyReply, Auth, MountFacts, Shape, TokenGrant, TokenKind};
+use coffre_secret::SecretText;
+
+use crate::active::Active;
+use crate::tokens::{Bounds, NewToken, lifetime};
+use crate::wrap;
+
+/// Turns an engine's reply into an answer: makes the token of a login, wraps, and puts the envelope around it.
+pub(crate) struct Finisher<'a> {
+    pub(crate) active: &'a Active,
+    pub(crate) mount: &'a MountFacts,
+    pub(crate) path: &'a coffre_api::VaultPath,
+    pub(crate) request_id: &'a str,
+    pub(crate) wrap_ttl: Option<Duration>,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) top_level: bool,
+    pub(crate) now: Wall,
+}
+
+/// An answer, ready for audit and for the wire.
+pub(crate) struct Finished {
+    status: Option<u16>,
+    body: Option<SecretText>,
+    data: Option<RawJson>,
+    auth: Option<AuthBlock>,
+    wrap_info: Option<WrapInfo>,
+}
+
+impl Finisher<'_> {
+    pub(crate) async fn finish(&self, mut reply: AnyReply) -> Result<Finished, Refusal> {
+        let auth = match reply.auth.take() {
+            None => None,
+            Some(Auth::Block(block)) => Some(*block),
+            Some(Auth::Grant(grant)) => Some(self.login(*grant, &mut reply).await?),
+        };
+        if let Shape::Bare(_) = reply.shape {
+            return Self::bare(reply);
+        }
+        let body = self.envelope(&reply, auth.as_ref())?;
+        let Some(ttl) = self.wrap_ttl.filter(|_| body.is_some() && reply.shape == Shape::Data) else {
+            let status = status_of(&reply);
+            return Ok(Finished { status, body, data: reply.data, auth, wrap_info: None });
+        };
+        self.wrapped(reply, auth, body, ttl).await
+    }
+
+    /// The answer of a row that is answered even while sealed: always bare.
+    pub(crate) fn finish_bare(reply: AnyReply, _request_id: &str) -> Result<Finished, Refusal> {
+        if !matches!(reply.shape, Shape::Bare(_)) {
+            return Err(Refusal::bug("a sealed row must answer without an envelope"));
+        }
+        Self::bare(reply)
+    }
+
+    fn bare(reply: AnyReply) -> Result<Finished, Refusal> {
+        let status = status_of(&reply);
+        // EXPOSE: this is the body that the caller asked for.
+        let text = reply.data.as_ref().map(|data| data.expose()).filter(|text| *text != "null");
+        let body = text.map(SecretText::from);
+        let status = if body.is_none() && status == Some(200) { None } else { status };
+        Ok(Finished { status, body, data: reply.data, auth: None, wrap_info: None })
+    }
+
+    fn envelope(&self, reply: &AnyReply, auth: Option<&AuthBlock>) -> Result<Option<SecretText>, Refusal> {
+        let silent = reply.data.is_none() && auth.is_none() && reply.warnings.is_empty();
+        if matches!(reply.shape, Shape::Missing) || (silent && reply.shape != Shape::Accepted) {
+            return Ok(None);
+        }
+        let envelope = Envelope {
+            request_id: self.request_id,
+            lease_id: "",
+            renewable: false,
+            lease_duration: reply.lease_duration,
+            data: reply.data.as_ref(),
+            wrap_info: None,
+            warnings: (!reply.warnings.is_empty()).then_some(reply.warnings.as_slice()),
+            auth,
+            mount_type: &self.mount.kind,
+        };
+        let text = SecretText::new(serde_json::to_string(&envelope).map_err(Refusal::bug)?);
+        Ok(Some(if self.top_level { repeat_at_top(&text, reply.data.as_ref()) } else { text }))
+    }
+
+    async fn wrapped(
+        &self,
+        reply: AnyReply,
+        auth: Option<AuthBlock>,
+        body: Option<SecretText>,
+        ttl: Duration,
+    ) -> Result<Finished, Refusal> {
+        let body = body.unwrap_or_default();
+        let accessor = auth.as_ref().map(|auth| auth.accessor.clone()).or(reply.wrapped_accessor);
+        let wrap_info =
+            wrap::wrap(&self.active.tokens, body, self.path.as_str(), ttl, accessor, self.now).await?;
+        let envelope = Envelope {
+            request_id: self.request_id,
+            lease_id: "",
+            renewable: false,
+            lease_duration: 0,
+            data: None,
+            wrap_info: Some(&wrap_info),
+            warnings: (!reply.warnings.is_empty()).then_some(reply.warnings.as_slice()),
+            auth: None,
+            mount_type: "",
+        };
+        let text = SecretText::new(serde_json::to_string(&envelope).map_err(Refusal::bug)?);
+        Ok(Finished {
+            status: Some(200),
+            body: Some(text),
+            data: None,
+            auth: None,
+            wrap_info: Some(wrap_info),
+        })
+    }
+
+    /// Makes the token that a login asked for.
+    async fn login(&self, grant: TokenGrant, reply: &mut AnyReply) -> Result<AuthBlock, Refusal> {
+        if grant.kind == TokenKind::Batch {
+            return Err(Refusal::invalid(
+                "batch tokens are not offered: set token_type to service on the role",
+            ));
+        }
+        let bounds = Bounds {
+            default_ttl: self.mount.default_ttl,
+            mount_max: self.mount.max_ttl,
+            role_max: grant.max_ttl,
+            explicit_max: grant.explicit_max_ttl,
+            period: grant.period,
+        };
+        let life = lifetime(bounds, grant.ttl, self.now, self.now)
+            .map_err(|_| Refusal::invalid("the role's lifetimes leave no time"))?;
+        reply.warnings.extend(life.warning);
+        let policies = self.login_policies(&grant, reply)?;
+        let mount = self.mount.path.strip_prefix("auth/").unwrap_or(&self.mount.path).trim_end_matches('/');
+        let display_name = match grant.display_name.as_str() {
+            "" => mount.to_owned(),
+            name => format!("{mount}-{name}"),
+        };
+        let created = self.active.tokens.create(NewToken {
+            policies,
+            path: self.path.as_str().to_owned(),
+            mount: self.mount.accessor.clone(),
+            display_name,
+            meta: grant.metadata,
+            ttl: life.ttl,
+            max_ttl: grant.max_ttl,
+            explicit_max_ttl: grant.explicit_max_ttl,
+            period: grant.period,
+            num_uses: grant.num_uses,
+            renewable: true,
+            bound_cidrs: grant.bound_cidrs,
+            ..NewToken::default()
+        });
+        let created = created.await?;
+        debug_assert!(created.live.allows(self.peer) || self.peer.is_none());
+        Ok(auth_block(created.token, &created.live.record, life.ttl))
+    }
+
+    fn login_policies(&self, grant: &TokenGrant, reply: &mut AnyReply) -> Result<Vec<String>, Refusal> {
+        let mut policies = Vec::with_capacity(grant.policies.len() + 1);
+        for name in &grant.policies {
+            let name = coffre_policy::PolicyName::parse(name).map_err(|e| Refusal::invalid(e.to_string()))?;
+            if !name.is_assignable() {
+                return Err(Refusal::invalid("a login never gives the root policy"));
+            }
+            policies.push(name.as_str().to_owned());
+        }
+        if !grant.no_default_policy {
+            policies.push("default".into());
+        }
+        policies.sort_unstable();
+        policies.dedup();
+        reply.warnings.extend(missing_policies(self.active, &policies));
+        Ok(policies)
+    }
+}
+
+/// A sentence for each policy that does not exist (yet).
+pub(crate) fn missing_policies(active: &Active, policies: &[String]) -> Vec<String> {
+    let missing = policies.iter().filter(|name| !active.policies.exists(name));
+    missing.map(|name| format!("Policy \"{name}\" does not exist")).collect()
+}
+
+/// The `auth` block of a token.
+pub(crate) fn auth_block(token: SecretText, record: &crate::tokens::TokenRecord, ttl: Duration) -> AuthBlock {
+    AuthBlock {
+        client_token: token,
+        accessor: record.accessor.clone(),
+        policies: record.policies.clone(),
+        token_policies: record.policies.clone(),
+        metadata: (!record.meta.is_empty()).then(|| record.meta.clone()),
+        lease_duration: ttl.as_secs(),
+        renewable: record.renewable,
+        entity_id: String::new(),
+        token_type: "service".into(),
+        orphan: record.parent.is_none(),
+        mfa_requirement: None,
+        num_uses: u64::try_from(record.num_uses).unwrap_or(0),
+    }
+}
+
+const fn status_of(reply: &AnyReply) -> Option<u16> {
+    match reply.shape {
+        Shape::Data | Shape::Empty => None,
+        Shape::Missing | Shape::MissingWith => Some(404),
+        Shape::Accepted => Some(202),
+        Shape::Bare(status) => Some(status),
+    }
+}
+
+/// Puts each key of `data` beside `data` as well: `{"a":1}` and `{"request_id":…}` become `{"a":1,"request_id":…}`.
+fn repeat_at_top(envelope: &SecretText, data: Option<&RawJson>) -> SecretText {
+    // EXPOSE: both texts go to the same caller in the same answer.
+    let inner =
+        data.map(|data| data.expose().trim()).and_then(|text| text.strip_prefix('{')?.strip_suffix('}'));
+    let rest = envelope.expose().strip_prefix('{').unwrap_or_default();
+    match inner.map(str::trim).filter(|inner| !inner.is_empty()) {
+        None => envelope.duplicate(),
+        Some(inner) => {
+            let mut text = String::with_capacity(inner.len() + rest.len() + 2);
+            text.push('{');
+            text.push_str(inner);
+            text.push(',');
+            text.push_str(rest);
+            SecretText::new(text)
+        }
+    }
+}
+
+impl Releasable for Finished {
+    fn wire(&self) -> Wire<'_> {
+        // EXPOSE: this is where the answer leaves, after audit.
+        self.body.as_ref().map_or(Wire::Empty, |body| Wire::Json(body.expose().as_bytes()))
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn audit(&self) -> AuditView<'_> {
+        AuditView {
+            data: self.data.as_ref(),
+            auth: self.auth.as_ref(),
+            wrap_info: self.wrap_info.as_ref(),
+            other: None,
+        }
+    }
+}

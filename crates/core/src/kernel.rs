@@ -1,0 +1,296 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use coffre_ambient::{Clock, Entropy, ids};
+use coffre_api::Refusal;
+use coffre_audit::{AuditDown, Broker, Released};
+use coffre_barrier::{Barrier, InitRefused, PreparedInit, SealStatus, UnsealRefused};
+use coffre_crypto::mac::Mac;
+use coffre_engine::{Mount, MountFacts};
+use coffre_policy::DEFAULT_POLICY;
+use coffre_secret::{SecretText, SecretVec};
+use coffre_storage::Store;
+use tokio::sync::Mutex;
+
+use crate::active::Active;
+use crate::keys::{KernelKey, label};
+use crate::mounts::MountEntry;
+use crate::policies::PolicyRecord;
+use crate::settings::Settings;
+use crate::stored;
+use crate::sys::Sys;
+use crate::tokens::{AccessorRecord, TOKEN_LEN, TokenRecord, draw_token};
+
+/// How long an audit device may take for one entry before it counts as failed.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The parts of a server, and how they are opened and shut.
+pub struct Kernel {
+    barrier: Arc<Barrier>,
+    broker: Arc<Broker>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+    active: ArcSwapOption<Active>,
+    /// `sys` without storage: answers while sealed.
+    sealed_sys: Arc<Mount>,
+    /// Opening and shutting happen one at a time.
+    turning: Mutex<()>,
+    seal_requested: AtomicBool,
+}
+
+/// The keys of a new cluster, shown once.
+pub struct NewKeys {
+    /// Shares of the unseal key.
+    pub shares: Vec<SecretVec>,
+    /// The first root token.
+    pub root_token: SecretText,
+}
+
+/// What a development server tells its owner.
+pub struct DevVault {
+    /// The one unseal share.
+    pub unseal_key: SecretVec,
+    /// The root token.
+    pub root_token: SecretText,
+}
+
+impl Kernel {
+    /// A sealed kernel over a store.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let barrier = Barrier::new(store, Arc::clone(&clock), Arc::clone(&entropy));
+        let broker = Arc::new(Broker::new(Arc::clone(&clock), AUDIT_PATIENCE));
+        Arc::new_cyclic(|kernel: &Weak<Self>| {
+            let facts = MountFacts { path: "sys/".into(), kind: "system".into(), ..MountFacts::default() };
+            let sealed_sys = Arc::new(Mount::new(facts, Sys::new(Weak::clone(kernel)), None));
+            Self {
+                barrier,
+                broker,
+                clock,
+                entropy,
+                settings,
+                active: ArcSwapOption::empty(),
+                sealed_sys,
+                turning: Mutex::default(),
+                seal_requested: AtomicBool::new(false),
+            }
+        })
+    }
+
+    /// The tables, while unsealed.
+    pub fn active(&self) -> Option<Arc<Active>> {
+        self.active.load_full()
+    }
+
+    /// The barrier.
+    pub fn barrier(&self) -> &Arc<Barrier> {
+        &self.barrier
+    }
+
+    /// The audit broker.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Randomness.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    /// What the configuration decided.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) const fn sealed_sys(&self) -> &Arc<Mount> {
+        &self.sealed_sys
+    }
+
+    /// Makes a new cluster: keys, the default policy, the fixed mounts and the root token land in one transaction.
+    pub async fn init(
+        &self,
+        shares: u8,
+        threshold: u8,
+        root: Option<SecretText>,
+    ) -> Result<NewKeys, InitRefused> {
+        let mut prepared = self.barrier.prepare_init(shares, threshold).await?;
+        let root_token = match root {
+            Some(token) => token,
+            None => draw_token(&*self.entropy).map_err(|_| no_randomness())?,
+        };
+        self.first_records(&mut prepared, &root_token).map_err(|_| no_randomness())?;
+        let made = prepared.commit().await?;
+        Ok(NewKeys { shares: made.shares, root_token })
+    }
+
+    fn first_records(&self, prepared: &mut PreparedInit, root_token: &SecretText) -> Result<(), Refusal> {
+        for (path, kind) in [("sys/", "system"), ("cubbyhole/", "cubbyhole"), ("auth/token/", "token")] {
+            let uuid = ids::uuid(&*self.entropy).map_err(Refusal::bug)?;
+            let accessor = format!("{kind}_{}", ids::hex(&*self.entropy, 4).map_err(Refusal::bug)?);
+            let (path, kind, description) = (path.into(), kind.into(), description(path).into());
+            let entry = MountEntry { uuid, path, kind, accessor, description, ..MountEntry::default() };
+            put(prepared, KernelKey::Mount(&entry.uuid), &entry)?;
+        }
+        put(prepared, KernelKey::Policy("default"), &PolicyRecord { text: DEFAULT_POLICY.into() })?;
+        let accessor = ids::base62(&*self.entropy, TOKEN_LEN).map_err(Refusal::bug)?;
+        // EXPOSE: hashed into the token's name.
+        let key = Mac::new(&prepared.derive(label::TOKEN_ID)).hex(&[root_token.expose().as_bytes()]);
+        let record = TokenRecord {
+            accessor: accessor.clone(),
+            policies: vec!["root".into()],
+            path: "auth/token/root".into(),
+            display_name: "root".into(),
+            created: self.clock.wall().nanos(),
+            space: ids::hex(&*self.entropy, 16).map_err(Refusal::bug)?,
+            ..TokenRecord::default()
+        };
+        put(prepared, KernelKey::Token(&key), &record)?;
+        let name = Mac::new(&prepared.derive(label::ACCESSOR)).hex(&[accessor.as_bytes()]);
+        put(prepared, KernelKey::Accessor(&name), &AccessorRecord { accessor, token: key })
+    }
+
+    /// Takes one share; with the last one needed the tables are read and the server is open.
+    pub async fn submit_share(self: &Arc<Self>, share: &[u8]) -> Result<SealStatus, UnsealFailed> {
+        let _turn = self.turning.lock().await;
+        let status = self.barrier.submit_share(share).await.map_err(UnsealFailed::Refused)?;
+        if !status.sealed && self.active.load().is_none() {
+            self.open().await.map_err(UnsealFailed::Open)?;
+        }
+        Ok(status)
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<(), Refusal> {
+        let unsealed = self.barrier.open().map_err(|_| Refusal::sealed())?;
+        match Active::load(self, &unsealed).await {
+            Ok(active) => {
+                self.active.store(Some(Arc::new(active)));
+                tracing::info!("unsealed");
+                Ok(())
+            }
+            Err(refusal) => {
+                drop(unsealed);
+                self.broker.disable_all();
+                self.barrier.seal().await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Shuts: requests under way get a bounded time, then the keys leave memory.
+    pub async fn seal(&self) {
+        let _turn = self.turning.lock().await;
+        self.active.store(None);
+        self.barrier.seal().await;
+        self.broker.disable_all();
+        tracing::info!("sealed");
+    }
+
+    /// Asks for a seal as soon as the request that asked for it has been answered.
+    pub(crate) fn request_seal(&self) {
+        self.seal_requested.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn seal_if_requested(&self) {
+        if self.seal_requested.swap(false, Ordering::SeqCst) {
+            self.seal().await;
+        }
+    }
+
+    /// One round of the kernel's background work: what has ended is revoked. Idempotent; a timer calls it.
+    pub async fn tick(&self) {
+        let Some(active) = self.active() else { return };
+        if let Err(refusal) = active.tokens.expire().await {
+            self.log_cause("background", Some(&refusal));
+        }
+    }
+
+    /// Initialises and opens a development server: one share, a chosen or drawn root token, `secret/` as KV
+    /// version 2.
+    pub async fn start_dev(self: &Arc<Self>, root: Option<SecretText>) -> Result<DevVault, Refusal> {
+        let keys = self.init(1, 1, root).await.map_err(Refusal::bug)?;
+        let share = keys.shares.into_iter().next().ok_or_else(|| Refusal::bug("no share was made"))?;
+        // EXPOSE: given back to ourselves.
+        self.submit_share(share.expose()).await.map_err(Refusal::bug)?;
+        let active = self.active().ok_or_else(Refusal::sealed)?;
+        let entry = MountEntry {
+            path: "secret/".into(),
+            kind: "kv".into(),
+            description: "key/value secret storage".into(),
+            options: [("version".to_owned(), "2".to_owned())].into(),
+            ..MountEntry::default()
+        };
+        active.mounts.enable(entry).await?;
+        Ok(DevVault { unseal_key: share, root_token: keys.root_token })
+    }
+
+    /// The cause of a refusal that is our fault goes to the log, with the request's id and without any value.
+    pub(crate) fn log_cause(&self, request_id: &str, refusal: Option<&Refusal>) {
+        if let Some(refusal) = refusal.filter(|refusal| refusal.kind() == coffre_api::Kind::Bug)
+            && let Some(cause) = refusal.cause()
+        {
+            tracing::error!(request_id, cause = %chain(cause), "internal error");
+        }
+    }
+
+    pub(crate) fn audit_down(&self, down: AuditDown) -> Released {
+        tracing::error!(cause = %down, "audit is down");
+        down.into()
+    }
+}
+
+/// Why a share did not unseal.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsealFailed {
+    /// The share or the set was refused.
+    #[error(transparent)]
+    Refused(UnsealRefused),
+    /// The keys are right, but a table cannot be read or no audit device opens; the server is sealed again.
+    #[error("the keys are right, but the server could not start: {0}")]
+    Open(Refusal),
+}
+
+fn put<T: serde::Serialize>(
+    prepared: &mut PreparedInit,
+    key: KernelKey<'_>,
+    record: &T,
+) -> Result<(), Refusal> {
+    let bytes = stored::bytes(record)?;
+    // EXPOSE: sealed at once.
+    prepared.put(&key.to_string(), bytes.expose()).map_err(Refusal::bug)
+}
+
+fn no_randomness() -> InitRefused {
+    InitRefused::Failed(coffre_barrier::BarrierError::Entropy(coffre_ambient::EntropyFailed))
+}
+
+fn description(path: &str) -> &'static str {
+    match path {
+        "sys/" => "system endpoints used for control, policy and debugging",
+        "cubbyhole/" => "per-token private secret storage",
+        _ => "token based credentials",
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

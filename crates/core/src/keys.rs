@@ -1,0 +1,65 @@
+//! Every key that the kernel itself persists, as seen from the root view. Engines keep theirs below
+//! `logical/<mount uuid>/` and document them in their `model.rs`.
+
+use std::fmt;
+
+/// A record of the kernel. `Display` gives its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KernelKey<'a> {
+    /// `core/token/<HMAC of the token>`: JSON of [`crate::tokens::TokenRecord`].
+    Token(&'a str),
+    /// `core/accessor/<HMAC of the accessor>`: JSON of [`crate::tokens::AccessorRecord`].
+    Accessor(&'a str),
+    /// `core/child/<parent's token key>/<child's token key>`: empty; the index for cascading revocation.
+    Child(&'a str, &'a str),
+    /// `core/revoking/<token key>`: empty; a revocation that must be finished, also after a crash.
+    Revoking(&'a str),
+    /// `core/wrap/<token key>`: JSON of [`crate::wrap::WrapRecord`]; lives and dies with its wrapping token.
+    Wrap(&'a str),
+    /// `core/policy/<name>`: JSON of [`crate::policies::PolicyRecord`].
+    Policy(&'a str),
+    /// `core/mount/<uuid>`: JSON of [`crate::mounts::MountEntry`]; one record for each mount, so that no table can
+    /// outgrow a storage limit.
+    Mount(&'a str),
+    /// `core/audit/<name>`: JSON of [`crate::audit_devices::DeviceRecord`].
+    Audit(&'a str),
+}
+
+impl fmt::Display for KernelKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(key) => write!(f, "{TOKENS}{key}"),
+            Self::Accessor(key) => write!(f, "{ACCESSORS}{key}"),
+            Self::Child(parent, child) => write!(f, "{CHILDREN}{parent}/{child}"),
+            Self::Revoking(key) => write!(f, "{REVOKING}{key}"),
+            Self::Wrap(key) => write!(f, "{WRAPS}{key}"),
+            Self::Policy(name) => write!(f, "{POLICIES}{name}"),
+            Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
+            Self::Audit(name) => write!(f, "{AUDIT}{name}"),
+        }
+    }
+}
+
+pub(crate) const TOKENS: &str = "core/token/";
+pub(crate) const ACCESSORS: &str = "core/accessor/";
+pub(crate) const CHILDREN: &str = "core/child/";
+pub(crate) const REVOKING: &str = "core/revoking/";
+pub(crate) const WRAPS: &str = "core/wrap/";
+pub(crate) const POLICIES: &str = "core/policy/";
+pub(crate) const MOUNTS: &str = "core/mount/";
+pub(crate) const AUDIT: &str = "core/audit/";
+
+/// Where a mount's engine keeps its records.
+pub(crate) fn engine_prefix(uuid: &str) -> String {
+    format!("logical/{uuid}/")
+}
+
+/// Labels of the keys that are derived from the cluster's derivation secret.
+pub(crate) mod label {
+    /// Token keys: HMAC of the token.
+    pub(crate) const TOKEN_ID: &str = "token-id";
+    /// Accessor keys: HMAC of the accessor.
+    pub(crate) const ACCESSOR: &str = "token-accessor";
+    /// The root of the audit devices' keys.
+    pub(crate) const AUDIT: &str = "audit";
+}

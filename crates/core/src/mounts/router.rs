@@ -1,0 +1,71 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use coffre_api::VaultPath;
+use coffre_engine::Mount;
+
+use super::entry::MountEntry;
+
+/// From paths to mounts. Replaced as a whole when a mount changes.
+#[derive(Default)]
+pub(crate) struct Router {
+    /// By path, with the slash at its end.
+    mounts: HashMap<String, Arc<Mount>>,
+    /// By path, for lists.
+    entries: BTreeMap<String, Arc<MountEntry>>,
+}
+
+impl Router {
+    /// With one more mount, or one replaced.
+    #[must_use]
+    pub(crate) fn with(&self, entry: Arc<MountEntry>, mount: Arc<Mount>) -> Self {
+        let mut new = Self { mounts: self.mounts.clone(), entries: self.entries.clone() };
+        new.mounts.insert(entry.path.clone(), mount);
+        new.entries.insert(entry.path.clone(), entry);
+        new
+    }
+
+    /// With one mount less.
+    #[must_use]
+    pub(crate) fn without(&self, path: &str) -> Self {
+        let mut new = Self { mounts: self.mounts.clone(), entries: self.entries.clone() };
+        new.mounts.remove(path);
+        new.entries.remove(path);
+        new
+    }
+
+    /// The mount that holds a path. Mounts never lie within each other, so there is at most one.
+    pub(crate) fn find(&self, path: &VaultPath) -> Option<&Arc<Mount>> {
+        let text = path.as_str();
+        let mut at = 0;
+        loop {
+            let end = text.get(at..)?.find('/').map_or(text.len(), |slash| at + slash);
+            let candidate = text.get(..end)?;
+            let found = if end < text.len() {
+                self.mounts.get(text.get(..=end)?)
+            } else {
+                self.mounts.get(&format!("{candidate}/"))
+            };
+            if found.is_some() || end == text.len() {
+                return found;
+            }
+            at = end + 1;
+        }
+    }
+
+    /// The entry at exactly this path (with its slash).
+    pub(crate) fn entry(&self, path: &str) -> Option<&Arc<MountEntry>> {
+        self.entries.get(path)
+    }
+
+    /// All entries, by path.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.entries.values()
+    }
+
+    /// A mount that this path would lie in, or that would lie in it.
+    pub(crate) fn conflict(&self, path: &str) -> Option<&str> {
+        let known = self.entries.keys();
+        known.map(String::as_str).find(|known| known.starts_with(path) || path.starts_with(*known))
+    }
+}

@@ -1,0 +1,265 @@
+//! The whole request on one screen.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_ambient::ids;
+use coffre_api::{Access, Op, Refusal, VaultPath};
+use coffre_audit::{About, Releasable, Released, RequestFacts, release_sealed};
+use coffre_engine::{NoRow, Resolved, SealedRow, Surroundings, dispatch, dispatch_sealed, exists};
+use coffre_policy::{Existence, Permit, Subject, authorize};
+
+use crate::active::Active;
+use crate::authenticate::{Identified, authenticate};
+use crate::finish::Finisher;
+use crate::incoming::Incoming;
+use crate::kernel::Kernel;
+use crate::tokens::Use;
+
+impl Kernel {
+    /// Answers a request, from whatever door it came.
+    pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Released {
+        let Ok(id) = ids::uuid(&**self.entropy()) else {
+            return release_sealed(
+                Access::Token,
+                Err(Refusal::new(coffre_api::Kind::Unavailable, "no randomness")),
+            );
+        };
+        let mut around = self.surroundings(id, &mut incoming);
+        let Some(active) = self.active() else { return self.handle_sealed(incoming, around).await };
+        // The guard keeps a seal waiting until this request is done, for a bounded time.
+        let Ok(_guard) = self.barrier().open() else { return self.handle_sealed(incoming, around).await };
+        let routed = route(&active, &incoming);
+        if let Ok(resolved) = routed {
+            let resolved = match SealedRow::of(resolved) {
+                Ok(row) => return self.answer_sealed(row, &incoming, around).await,
+                Err(resolved) => *resolved,
+            };
+            let identified = match authenticate(&active.tokens, around.presented.as_ref(), around.peer).await
+            {
+                Ok(identified) => identified,
+                Err(refusal) => return self.refuse(&incoming, &around, None, resolved, refusal).await,
+            };
+            around.private_space = identified.live.as_ref().map(|live| live.record.space.as_str().into());
+            let released = self.answer(&active, resolved, identified, &incoming, &around).await;
+            drop((_guard, active));
+            self.seal_if_requested().await;
+            return released;
+        }
+        self.answer_unrouted(&active, routed.err(), &incoming, &around).await
+    }
+
+    /// authorize → take a use → record → dispatch → finish → release.
+    async fn answer(
+        self: &Arc<Self>,
+        active: &Active,
+        resolved: Resolved,
+        who: Identified,
+        incoming: &Incoming,
+        around: &Surroundings,
+    ) -> Released {
+        let Identified { caller, live } = who;
+        let existence = match exists(&resolved, &incoming.raw, around).await {
+            Ok(existence) => existence,
+            Err(refusal) => return self.refuse(incoming, around, None, resolved, refusal).await,
+        };
+        let counts = !resolved.meta().access.is_public();
+        let decision = authorize(caller, existence, &incoming.raw, resolved);
+        // A refused request costs a use as well (Vault's rule): a stolen token cannot be tried out for free.
+        let used = match live.as_ref().filter(|_| counts) {
+            Some(live) => active.tokens.take_use(live).await,
+            None => Ok(Use::More),
+        };
+        let last = matches!(used, Ok(Use::Last));
+        let released = match (decision, used) {
+            (Ok(permit), Ok(_)) => self.record_and_call(active, permit, incoming, around).await,
+            (Ok(permit), Err(refusal)) => {
+                let (resolved, _, _) = permit.into_parts();
+                self.refuse(incoming, around, None, resolved, refusal).await
+            }
+            (Err(refused), _) => {
+                let (resolved, caller, refusal) = *refused;
+                self.refuse(incoming, around, Some(&caller), resolved, refusal).await
+            }
+        };
+        if let Some(live) = live.filter(|_| last) {
+            // The last use is spent already, durably; this removes what the token owned.
+            let revoked = active.tokens.revoke(live.key).await;
+            self.log_cause(&around.request_id, revoked.as_ref().err());
+        }
+        released
+    }
+
+    async fn record_and_call(
+        self: &Arc<Self>,
+        active: &Active,
+        permit: Permit<Resolved>,
+        incoming: &Incoming,
+        around: &Surroundings,
+    ) -> Released {
+        let path = permit.subject().path().clone();
+        let device = disabled_device(incoming);
+        let facts = facts(incoming, around, device.as_deref());
+        let (admitted, receipt) = match self.broker().record_request(permit, facts, &incoming.raw).await {
+            Ok(recorded) => recorded,
+            Err(down) => return self.audit_down(down),
+        };
+        let reply = match refuse_odd_slash(incoming) {
+            Ok(()) => dispatch(&admitted, &incoming.raw, around).await,
+            Err(refusal) => Err(refusal),
+        };
+        let finisher = Finisher {
+            active,
+            mount: admitted.subject().mount().facts(),
+            path: &path,
+            request_id: &around.request_id,
+            wrap_ttl: incoming.wrap_ttl,
+            peer: around.peer,
+            top_level: admitted.subject().meta().top_level,
+            now: around.clock.wall(),
+        };
+        let answer = match reply {
+            Ok(reply) => finisher.finish(reply).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.log_cause(&around.request_id, answer.as_ref().err());
+        self.broker().release(receipt, answer.map(|finished| Box::new(finished) as Box<dyn Releasable>)).await
+    }
+
+    /// A refusal before any engine was asked; recorded like everything else.
+    async fn refuse(
+        &self,
+        incoming: &Incoming,
+        around: &Surroundings,
+        caller: Option<&coffre_policy::Caller>,
+        resolved: Resolved,
+        refusal: Refusal,
+    ) -> Released {
+        self.log_cause(&around.request_id, Some(&refusal));
+        let about = About::subject(&resolved, Existence::Unknown);
+        self.broker()
+            .release_refused(facts(incoming, around, None), about, caller, &incoming.raw, refusal)
+            .await
+    }
+
+    /// No mount or no row: only those whose policies would allow the path learn that there is nothing.
+    async fn answer_unrouted(
+        &self,
+        active: &Active,
+        why: Option<NoRow>,
+        incoming: &Incoming,
+        around: &Surroundings,
+    ) -> Released {
+        let subject = Unrouted { op: incoming.op, path: incoming.path.clone(), wrap_ttl: incoming.wrap_ttl };
+        let identified = authenticate(&active.tokens, around.presented.as_ref(), around.peer).await;
+        let (caller, refusal) = match identified {
+            Err(refusal) => (None, refusal),
+            Ok(who) => match authorize(who.caller, Existence::Unknown, &incoming.raw, subject) {
+                Err(refused) => {
+                    let (_, caller, refusal) = *refused;
+                    (Some(caller), refusal)
+                }
+                Ok(permit) => (Some(permit.into_parts().1), no_row(why.as_ref(), &incoming.path)),
+            },
+        };
+        let subject = Unrouted { op: incoming.op, path: incoming.path.clone(), wrap_ttl: incoming.wrap_ttl };
+        let about = About::subject(&subject, Existence::Unknown);
+        let facts = facts(incoming, around, None);
+        self.broker().release_refused(facts, about, caller.as_ref(), &incoming.raw, refusal).await
+    }
+
+    /// While sealed only the rows that say so are answered.
+    async fn handle_sealed(self: &Arc<Self>, incoming: Incoming, around: Surroundings) -> Released {
+        let resolved = self.sealed_sys().resolve(incoming.op, incoming.path.clone(), None);
+        match resolved.map(SealedRow::of) {
+            Ok(Ok(row)) => self.answer_sealed(row, &incoming, around).await,
+            _ => release_sealed(Access::Token, Err(Refusal::sealed())),
+        }
+    }
+
+    async fn answer_sealed(
+        self: &Arc<Self>,
+        row: SealedRow,
+        incoming: &Incoming,
+        around: Surroundings,
+    ) -> Released {
+        let access = row.resolved().meta().access;
+        let reply = dispatch_sealed(&row, &incoming.raw, &around).await;
+        let answer = reply.and_then(|reply| Finisher::finish_bare(reply, &around.request_id));
+        self.log_cause(&around.request_id, answer.as_ref().err());
+        release_sealed(access, answer.map(|finished| Box::new(finished) as Box<dyn Releasable>))
+    }
+
+    fn surroundings(&self, request_id: String, incoming: &mut Incoming) -> Surroundings {
+        Surroundings {
+            request_id,
+            peer: incoming.peer.map(|peer| peer.ip()),
+            presented: incoming.token.take(),
+            private_space: None,
+            clock: Arc::clone(self.clock()),
+            entropy: Arc::clone(self.entropy()),
+        }
+    }
+}
+
+/// Finds the mount and the row.
+fn route(active: &Active, incoming: &Incoming) -> Result<Resolved, NoRow> {
+    let router = active.mounts.router();
+    let mount = router.find(&incoming.path).ok_or(NoRow::Path)?;
+    mount.resolve(incoming.op, incoming.path.clone(), incoming.wrap_ttl)
+}
+
+fn no_row(why: Option<&NoRow>, path: &VaultPath) -> Refusal {
+    match why {
+        Some(NoRow::Op(_)) => Refusal::new(coffre_api::Kind::Unsupported, "unsupported operation"),
+        _ => Refusal::missing_because(format!("no handler for route \"{path}\". route entry not found.")),
+    }
+}
+
+fn refuse_odd_slash(incoming: &Incoming) -> Result<(), Refusal> {
+    if incoming.trailing_slash && incoming.op.has_body() {
+        return Err(Refusal::invalid("cannot write to a path ending in '/'"));
+    }
+    Ok(())
+}
+
+fn facts<'a>(
+    incoming: &'a Incoming,
+    around: &'a Surroundings,
+    disabling: Option<&'a str>,
+) -> RequestFacts<'a> {
+    let remote: Option<SocketAddr> = incoming.peer;
+    RequestFacts { id: &around.request_id, token: around.presented.as_ref(), remote, headers: &[], disabling }
+}
+
+/// The audit device that this very request disables: its failure is no reason to stop.
+fn disabled_device(incoming: &Incoming) -> Option<String> {
+    let name = incoming.path.as_str().strip_prefix("sys/audit/").filter(|_| incoming.op == Op::Delete)?;
+    Some(format!("{name}/"))
+}
+
+/// What a request without a mount or row is, for policy and audit.
+struct Unrouted {
+    op: Op,
+    path: VaultPath,
+    wrap_ttl: Option<Duration>,
+}
+
+impl Subject for Unrouted {
+    fn op(&self) -> Op {
+        self.op
+    }
+
+    fn path(&self) -> &VaultPath {
+        &self.path
+    }
+
+    fn access(&self) -> Access {
+        Access::Token
+    }
+
+    fn wrap_ttl(&self) -> Option<Duration> {
+        self.wrap_ttl
+    }
+}

@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the configuration decides for the kernel.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lifetime of tokens and leases when nothing else is said.
+    pub default_ttl: Duration,
+    /// The longest lifetime.
+    pub max_ttl: Duration,
+    /// `inmem` or `redb`, shown by `seal-status`.
+    pub storage_type: &'static str,
+    /// The address that clients use, shown by `leader`.
+    pub api_addr: String,
+    /// Whether `sys/audit` may create devices over HTTP.
+    pub audit_over_http: bool,
+    /// The folder in which audit files must lie; `None` means anywhere the server may write.
+    pub audit_directory: Option<PathBuf>,
+}
+
+/// 32 days, Vault's own default.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(768 * 3600);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_ttl: DEFAULT_TTL,
+            max_ttl: DEFAULT_TTL,
+            storage_type: "inmem",
+            api_addr: String::new(),
+            audit_over_http: true,
+            audit_directory: None,
+        }
+    }
+}

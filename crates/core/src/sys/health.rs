@@ -1,0 +1,56 @@
+use coffre_api::coerce::LooseInt;
+use coffre_api::sys::health::{Health, HealthInput, HealthOutput, Leader, LeaderOutput};
+use coffre_api::{Nothing, Refusal};
+use coffre_engine::{Cx, Reply, Serve, storage};
+
+use super::{API_VERSION, Sys};
+
+impl Serve<Health> for Sys {
+    async fn serve(&self, cx: Cx<'_>, input: HealthInput) -> Result<Reply<HealthOutput>, Refusal> {
+        let kernel = self.kernel()?;
+        let status = kernel.barrier().status().await.map_err(storage)?;
+        // Between the last share and the tables being read the server does not serve yet.
+        let sealed = status.sealed || kernel.active().is_none();
+        let code = match (status.initialized, sealed) {
+            (false, _) => chosen(input.uninitcode, 501)?,
+            (true, true) => chosen(input.sealedcode, 503)?,
+            (true, false) => chosen(input.activecode, 200)?,
+        };
+        let output = HealthOutput {
+            initialized: status.initialized,
+            sealed,
+            standby: false,
+            performance_standby: false,
+            replication_performance_mode: "disabled".into(),
+            replication_dr_mode: "disabled".into(),
+            server_time_utc: cx.now().secs(),
+            version: API_VERSION.into(),
+            cluster_name: status.cluster_name,
+            cluster_id: status.cluster_id,
+        };
+        Ok(Reply::bare_with_status(output, code))
+    }
+}
+
+fn chosen(code: Option<LooseInt>, usual: u16) -> Result<u16, Refusal> {
+    let Some(LooseInt(code)) = code else { return Ok(usual) };
+    let valid = u16::try_from(code).ok().filter(|code| (200..=599).contains(code));
+    valid.ok_or_else(|| Refusal::invalid("a status code must be between 200 and 599"))
+}
+
+impl Serve<Leader> for Sys {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<LeaderOutput>, Refusal> {
+        let kernel = self.kernel()?;
+        if kernel.active().is_none() {
+            return Err(Refusal::sealed());
+        }
+        Ok(Reply::bare(LeaderOutput {
+            ha_enabled: false,
+            is_self: false,
+            leader_address: String::new(),
+            leader_cluster_address: String::new(),
+            performance_standby: false,
+            performance_standby_last_remote_wal: 0,
+        }))
+    }
+}

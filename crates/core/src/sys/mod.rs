@@ -1,0 +1,102 @@
+//! The engine at `sys/`: the only one that needs the kernel, a file for each family of endpoints.
+
+mod audit;
+mod capabilities;
+mod health;
+mod init;
+mod mounts;
+mod policies;
+mod seal;
+mod ui;
+mod wrapping;
+
+use std::sync::{Arc, Weak};
+
+use coffre_api::Refusal;
+use coffre_api::sys as api;
+use coffre_engine::{Engine, Row};
+
+use crate::active::Active;
+use crate::kernel::Kernel;
+
+/// The version of Vault's API that is spoken; clients choose their behaviour by it.
+pub const API_VERSION: &str = "1.18.5";
+
+/// `sys/`.
+pub struct Sys {
+    kernel: Weak<Kernel>,
+}
+
+impl Sys {
+    /// Of this kernel.
+    pub(crate) const fn new(kernel: Weak<Kernel>) -> Self {
+        Self { kernel }
+    }
+
+    fn kernel(&self) -> Result<Arc<Kernel>, Refusal> {
+        self.kernel.upgrade().ok_or_else(|| Refusal::bug("the kernel is being shut down"))
+    }
+
+    fn active(&self) -> Result<Arc<Active>, Refusal> {
+        self.kernel()?.active().ok_or_else(Refusal::sealed)
+    }
+}
+
+impl Engine for Sys {
+    const KIND: &'static str = "system";
+    const ROWS: &'static [Row<Self>] = &[
+        Row::of::<api::init::InitStatus>(),
+        Row::of::<api::init::Init>(),
+        Row::of::<api::seal::SealStatus>(),
+        Row::of::<api::seal::Unseal>(),
+        Row::of::<api::seal::Seal>(),
+        Row::of::<api::health::Health>(),
+        Row::of::<api::health::Leader>(),
+        Row::of::<api::mounts::ListMounts>(),
+        Row::of::<api::mounts::ReadMount>(),
+        Row::of::<api::mounts::EnableMount>(),
+        Row::of::<api::mounts::DisableMount>(),
+        Row::of::<api::mounts::ReadTune>(),
+        Row::of::<api::mounts::WriteTune>(),
+        Row::of::<api::mounts::ListAuth>(),
+        Row::of::<api::mounts::ReadAuth>(),
+        Row::of::<api::mounts::EnableAuth>(),
+        Row::of::<api::mounts::DisableAuth>(),
+        Row::of::<api::mounts::ReadAuthTune>(),
+        Row::of::<api::mounts::WriteAuthTune>(),
+        Row::of::<api::policies::ListPolicies>(),
+        Row::of::<api::policies::ReadPolicy>(),
+        Row::of::<api::policies::WritePolicy>(),
+        Row::of::<api::policies::DeletePolicy>(),
+        Row::of::<api::policies::ListLegacyPolicies>(),
+        Row::of::<api::policies::ListLegacyPoliciesByVerb>(),
+        Row::of::<api::policies::ReadLegacyPolicy>(),
+        Row::of::<api::policies::WriteLegacyPolicy>(),
+        Row::of::<api::policies::DeleteLegacyPolicy>(),
+        Row::of::<api::capabilities::CapabilitiesSelf>(),
+        Row::of::<api::capabilities::Capabilities>(),
+        Row::of::<api::capabilities::CapabilitiesAccessor>(),
+        Row::of::<api::audit::ListAudit>(),
+        Row::of::<api::audit::EnableAudit>(),
+        Row::of::<api::audit::DisableAudit>(),
+        Row::of::<api::audit::AuditHash>(),
+        Row::of::<api::ui::UiMounts>(),
+        Row::of::<api::ui::UiMount>(),
+        Row::of::<api::wrapping::Wrap>(),
+        Row::of::<api::wrapping::Unwrap>(),
+        Row::of::<api::wrapping::WrappingLookup>(),
+        Row::of::<api::wrapping::WrappingLookupSelf>(),
+        Row::of::<api::wrapping::Rewrap>(),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sound() {
+        let flaws = coffre_engine::check_table::check::<Sys>();
+        assert!(flaws.is_empty(), "{flaws:#?}");
+    }
+}

@@ -1,0 +1,97 @@
+use std::sync::Arc;
+
+use coffre_ambient::Wall;
+use coffre_api::token::lookup::{
+    AccessorInput, AccessorsOutput, ListAccessors, Lookup, LookupAccessor, LookupByQuery, LookupOutput,
+    LookupSelf, LookupSelfByWrite, TokenInput,
+};
+use coffre_api::{Nothing, Refusal, SecretField};
+use coffre_engine::{Cx, Reply, Serve};
+
+use super::super::LiveToken;
+use super::{TokenMethod, living, named, of_accessor, own};
+
+impl TokenMethod {
+    async fn lookup(&self, cx: Cx<'_>, input: TokenInput) -> Result<Reply<LookupOutput>, Refusal> {
+        let active = self.active()?;
+        let Some(token) = input.token.filter(|token| !token.is_empty()) else {
+            return self.lookup_self(cx).await;
+        };
+        let live = living(&active, named(&active, Some(&token))?).await?;
+        Ok(Reply::data(output(&live, token, cx.now())))
+    }
+
+    async fn lookup_self(&self, cx: Cx<'_>) -> Result<Reply<LookupOutput>, Refusal> {
+        let active = self.active()?;
+        let live = living(&active, own(&active, cx)?).await?;
+        let token = cx.presented_token().ok_or_else(Refusal::denied)?;
+        Ok(Reply::data(output(&live, SecretField::new(token.duplicate()), cx.now())))
+    }
+}
+
+impl Serve<Lookup> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: TokenInput) -> Result<Reply<LookupOutput>, Refusal> {
+        self.lookup(cx, input).await
+    }
+}
+
+impl Serve<LookupByQuery> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: TokenInput) -> Result<Reply<LookupOutput>, Refusal> {
+        self.lookup(cx, input).await
+    }
+}
+
+impl Serve<LookupSelf> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<LookupOutput>, Refusal> {
+        self.lookup_self(cx).await
+    }
+}
+
+impl Serve<LookupSelfByWrite> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, _: TokenInput) -> Result<Reply<LookupOutput>, Refusal> {
+        self.lookup_self(cx).await
+    }
+}
+
+impl Serve<LookupAccessor> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: AccessorInput) -> Result<Reply<LookupOutput>, Refusal> {
+        let active = self.active()?;
+        let live = living(&active, of_accessor(&active, &input.accessor).await?).await?;
+        Ok(Reply::data(output(&live, SecretField::new("".into()), cx.now())))
+    }
+}
+
+impl Serve<ListAccessors> for TokenMethod {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<AccessorsOutput>, Refusal> {
+        let keys = self.active()?.tokens.accessors().await?;
+        Ok(if keys.is_empty() { Reply::missing() } else { Reply::data(AccessorsOutput { keys }) })
+    }
+}
+
+fn output(live: &Arc<LiveToken>, id: SecretField, now: Wall) -> LookupOutput {
+    let record = &live.record;
+    let renewed = (record.renewed != 0).then(|| Wall::from_nanos(record.renewed));
+    LookupOutput {
+        id,
+        accessor: record.accessor.clone(),
+        policies: record.policies.clone(),
+        path: record.path.clone(),
+        meta: (!record.meta.is_empty()).then(|| record.meta.clone()),
+        display_name: record.display_name.clone(),
+        num_uses: u64::try_from(record.num_uses).unwrap_or(0),
+        orphan: record.parent.is_none(),
+        creation_time: record.made().secs(),
+        creation_ttl: record.ttl,
+        expire_time: record.end().map(Wall::rfc3339),
+        issue_time: record.made().rfc3339(),
+        ttl: record.left(now).as_secs(),
+        explicit_max_ttl: record.explicit_max_ttl,
+        entity_id: String::new(),
+        r#type: "service".into(),
+        renewable: record.renewable,
+        period: (record.period != 0).then_some(record.period),
+        bound_cidrs: (!record.bound_cidrs.is_empty()).then(|| record.bound_cidrs.clone()),
+        last_renewal: renewed.map(Wall::rfc3339),
+        last_renewal_time: renewed.map(Wall::secs),
+    }
+}

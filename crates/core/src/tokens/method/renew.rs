@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use coffre_api::coerce::Ttl;
+use coffre_api::token::renew::{
+    Renew, RenewAccessor, RenewAccessorInput, RenewInput, RenewSelf, RenewSelfInput,
+};
+use coffre_api::{Nothing, Refusal};
+use coffre_engine::{Cx, Reply, Serve};
+use coffre_secret::SecretText;
+
+use super::super::TokenKey;
+use super::{TokenMethod, living, named, of_accessor, own};
+use crate::active::Active;
+use crate::finish::auth_block;
+
+/// Renews, within the lifetimes of the mount that made the token.
+async fn renew(
+    active: &Active,
+    cx: Cx<'_>,
+    key: TokenKey,
+    shown: SecretText,
+    increment: Option<Ttl>,
+) -> Result<Reply<Nothing>, Refusal> {
+    let record = &living(active, key).await?.record;
+    let router = active.mounts.router();
+    let maker = router.entries().find(|entry| entry.accessor == record.mount);
+    let found = maker.and_then(|entry| router.find(&coffre_api::VaultPath::parse(&entry.path).ok()?));
+    let mount = found.map_or_else(|| cx.mount(), |mount| mount.facts());
+    let wanted = increment.map_or(Duration::ZERO, Ttl::duration);
+    let (live, warning) = active.tokens.renew(key, wanted, (mount.default_ttl, mount.max_ttl)).await?;
+    let ttl = live.record.left(cx.now());
+    Ok(Reply::auth(auth_block(shown, &live.record, round_up(ttl))).warn_all(warning))
+}
+
+/// What is shown is in whole seconds; the fraction that passed since is not lost for the reader.
+const fn round_up(ttl: Duration) -> Duration {
+    Duration::from_secs(ttl.as_secs() + if ttl.subsec_nanos() > 0 { 1 } else { 0 })
+}
+
+impl Serve<Renew> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: RenewInput) -> Result<Reply<Nothing>, Refusal> {
+        let active = self.active()?;
+        let key = named(&active, input.token.as_ref())?;
+        let token = input.token.map(coffre_api::SecretField::into_secret).unwrap_or_default();
+        renew(&active, cx, key, token, input.increment).await
+    }
+}
+
+impl Serve<RenewSelf> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: RenewSelfInput) -> Result<Reply<Nothing>, Refusal> {
+        let active = self.active()?;
+        let token = cx.presented_token().ok_or_else(Refusal::denied)?.duplicate();
+        renew(&active, cx, own(&active, cx)?, token, input.increment).await
+    }
+}
+
+impl Serve<RenewAccessor> for TokenMethod {
+    async fn serve(&self, cx: Cx<'_>, input: RenewAccessorInput) -> Result<Reply<Nothing>, Refusal> {
+        let active = self.active()?;
+        let key = of_accessor(&active, &input.accessor).await?;
+        renew(&active, cx, key, SecretText::default(), input.increment).await
+    }
+}

@@ -1,0 +1,21 @@
+//! Tokens: records, lookup, creation, renewal, revocation, expiry, and the method that manages them over HTTP.
+
+mod create;
+mod expire;
+mod lifetime;
+pub(crate) mod method;
+mod record;
+mod renew;
+mod revoke;
+mod store;
+
+pub(crate) use create::draw_token;
+pub use create::{Created, NewToken};
+pub use lifetime::{Bounds, Lifetime, PastMax, lifetime};
+pub use record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
+pub use store::{LiveToken, TokenStore, Use};
+
+/// What stands before every service token.
+pub const SERVICE_PREFIX: &str = "hvs.";
+/// Characters after the prefix: 24 of 62 are 142 bits.
+pub const TOKEN_LEN: usize = 24;

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use coffre_ambient::Wall;
+use serde::{Deserialize, Serialize};
+
+/// The name of a token in storage and memory: its HMAC under a key of the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenKey(pub(super) [u8; 32]);
+
+impl TokenKey {
+    /// As it stands in storage keys: 64 hexadecimal digits.
+    pub fn hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// Reads what [`TokenKey::hex`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text, &mut key).ok().map(|()| Self(key))
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey")
+    }
+}
+
+/// A service token as it is stored. The token itself is not in it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Names the token without being it.
+    pub accessor: String,
+    /// The token that made it, as hexadecimal key; `None` for orphans.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// The token's own policies, sorted.
+    pub policies: Vec<String>,
+    /// The path that made it.
+    pub path: String,
+    /// The accessor of the login method's mount that made it.
+    #[serde(default)]
+    pub mount: String,
+    /// For people.
+    pub display_name: String,
+    /// Facts about the caller.
+    #[serde(default)]
+    pub meta: BTreeMap<String, String>,
+    /// When it was made, nanoseconds since 1970.
+    pub created: u64,
+    /// When it was renewed last; 0 for never.
+    #[serde(default)]
+    pub renewed: u64,
+    /// Seconds it was made for; 0 for ever.
+    pub ttl: u64,
+    /// When it ends, nanoseconds since 1970; 0 for never.
+    pub expires: u64,
+    /// Seconds of the longest life; 0 for the mount's.
+    #[serde(default)]
+    pub max_ttl: u64,
+    /// Seconds that nothing extends; 0 for none.
+    #[serde(default)]
+    pub explicit_max_ttl: u64,
+    /// Seconds to which renewal resets; 0 for none.
+    #[serde(default)]
+    pub period: u64,
+    /// Uses left; 0 is unlimited, [`SPENT`] is none.
+    #[serde(default)]
+    pub num_uses: i64,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// Networks from which it may be used; empty is everywhere.
+    #[serde(default)]
+    pub bound_cidrs: Vec<String>,
+    /// Names its private storage; random.
+    pub space: String,
+    /// Whether it carries a wrapped answer.
+    #[serde(default)]
+    pub wrapping: bool,
+    /// Set first when it is revoked, so that it stays dead whatever happens next.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+/// `num_uses` of a token whose last use was taken.
+pub const SPENT: i64 = -1;
+
+impl TokenRecord {
+    /// When it ends; `None` for never.
+    pub const fn end(&self) -> Option<Wall> {
+        if self.expires == 0 { None } else { Some(Wall::from_nanos(self.expires)) }
+    }
+
+    /// When it was made.
+    pub const fn made(&self) -> Wall {
+        Wall::from_nanos(self.created)
+    }
+
+    /// The time left.
+    pub fn left(&self, now: Wall) -> Duration {
+        self.end().map_or(Duration::ZERO, |end| end.since(now))
+    }
+
+    /// Whether it holds the `root` policy.
+    pub fn is_root(&self) -> bool {
+        self.policies.iter().any(|policy| policy == "root")
+    }
+}
+
+/// From an accessor to its token.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AccessorRecord {
+    /// The accessor itself, for listing.
+    pub accessor: String,
+    /// The token's key.
+    pub token: String,
+}

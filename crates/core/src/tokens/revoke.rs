@@ -1,0 +1,105 @@
+use coffre_api::Refusal;
+use coffre_barrier::ViewBatch;
+use coffre_engine::storage;
+
+use super::record::{TokenKey, TokenRecord};
+use super::store::TokenStore;
+use crate::keys::{self, KernelKey};
+use crate::stored;
+
+impl TokenStore {
+    /// Revokes a token, its children and theirs, with everything they own. Unknown tokens are fine.
+    ///
+    /// First every token of the tree is marked as revoked, parents before children, so that all are refused from the
+    /// next request on; then they are deleted, children before parents. The mark on the first one comes with a note
+    /// in storage by which the work is finished after a crash.
+    pub async fn revoke(&self, key: TokenKey) -> Result<(), Refusal> {
+        let mut tree = Vec::new();
+        let mut next = vec![key];
+        while let Some(key) = next.pop() {
+            let Some(record) = self.mark(key).await? else { continue };
+            for child in stored::all_below(&self.root, &format!("{}{}/", keys::CHILDREN, key.hex())).await? {
+                next.extend(TokenKey::parse(&child));
+            }
+            tree.push((key, record));
+        }
+        for (key, record) in tree.iter().rev() {
+            self.delete(*key, record).await?;
+        }
+        Ok(())
+    }
+
+    /// Revokes a token and lets its children live, as orphans.
+    pub async fn revoke_and_orphan(&self, key: TokenKey) -> Result<(), Refusal> {
+        let Some(record) = self.mark(key).await? else { return Ok(()) };
+        for child in stored::all_below(&self.root, &format!("{}{}/", keys::CHILDREN, key.hex())).await? {
+            let Some(child) = TokenKey::parse(&child) else { continue };
+            self.make_orphan(key, child).await?;
+        }
+        self.delete(key, &record).await
+    }
+
+    /// Finishes the revocations that a crash interrupted.
+    pub(crate) async fn finish_revocations(&self) -> Result<usize, Refusal> {
+        let left = stored::all_below(&self.root, keys::REVOKING).await?;
+        for name in &left {
+            if let Some(key) = TokenKey::parse(name) {
+                self.revoke(key).await?;
+            }
+            self.root.delete(&KernelKey::Revoking(name).to_string()).await.map_err(storage)?;
+        }
+        Ok(left.len())
+    }
+
+    /// Revokes every token that this mount's logins made.
+    pub(crate) async fn revoke_of_mount(&self, accessor: &str) -> Result<(), Refusal> {
+        for name in stored::all_below(&self.root, keys::TOKENS).await? {
+            let Some(key) = TokenKey::parse(&name) else { continue };
+            if self.record(key).await?.is_some_and(|record| record.mount == accessor) {
+                self.revoke(key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks a token as revoked; from here on nobody gets in with it. `None` if there is no such token.
+    async fn mark(&self, key: TokenKey) -> Result<Option<TokenRecord>, Refusal> {
+        let _held = self.locks.lock(&key.hex()).await;
+        self.forget(key);
+        let Some(mut record) = self.record(key).await? else { return Ok(None) };
+        if !record.revoked {
+            record.revoked = true;
+            let batch = ViewBatch::new()
+                .put(KernelKey::Token(&key.hex()).to_string(), stored::bytes(&record)?)
+                .put(KernelKey::Revoking(&key.hex()).to_string(), Vec::new());
+            self.root.transact(batch).await.map_err(storage)?;
+        }
+        Ok(Some(record))
+    }
+
+    async fn make_orphan(&self, parent: TokenKey, child: TokenKey) -> Result<(), Refusal> {
+        let _held = self.locks.lock(&child.hex()).await;
+        let mut batch = ViewBatch::new().delete(KernelKey::Child(&parent.hex(), &child.hex()).to_string());
+        if let Some(mut record) = self.record(child).await? {
+            record.parent = None;
+            batch = batch.put(KernelKey::Token(&child.hex()).to_string(), stored::bytes(&record)?);
+        }
+        self.forget(child);
+        self.root.transact(batch).await.map_err(storage)
+    }
+
+    /// Deletes what a revoked token owned, and the token last.
+    async fn delete(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
+        coffre_engines::cubbyhole::destroy(&self.cubbyhole, &record.space).await?;
+        let name = key.hex();
+        let mut batch = ViewBatch::new()
+            .delete(KernelKey::Token(&name).to_string())
+            .delete(KernelKey::Accessor(&self.accessor_key(&record.accessor)).to_string())
+            .delete(KernelKey::Wrap(&name).to_string())
+            .delete(KernelKey::Revoking(&name).to_string());
+        if let Some(parent) = &record.parent {
+            batch = batch.delete(KernelKey::Child(parent, &name).to_string());
+        }
+        self.root.transact(batch).await.map_err(storage)
+    }
+}

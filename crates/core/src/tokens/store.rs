@@ -1,0 +1,217 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use coffre_ambient::{Clock, Deadline, Entropy, Wall};
+use coffre_api::Refusal;
+use coffre_barrier::{Unsealed, View, ViewBatch};
+use coffre_crypto::mac::Mac;
+use coffre_engine::{Locks, storage};
+use coffre_policy::TokenCaller;
+use ipnet::IpNet;
+
+use super::record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
+use crate::keys::{self, KernelKey, label};
+use crate::policies::PolicyStore;
+use crate::stored;
+
+/// The living tokens: storage is the truth, and what was looked up stays in memory until it changes.
+pub struct TokenStore {
+    pub(crate) root: View,
+    pub(super) cubbyhole: View,
+    pub(super) policies: Arc<PolicyStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) locks: Locks,
+    /// Ends, soonest first.
+    pub(super) ends: Mutex<BTreeSet<(Wall, TokenKey)>>,
+    live: papaya::HashMap<TokenKey, Arc<LiveToken>>,
+    id_mac: Mac,
+    accessor_mac: Mac,
+}
+
+/// A token that was looked up and is valid, as far as its end and its uses were known then.
+pub struct LiveToken {
+    /// Its name.
+    pub key: TokenKey,
+    /// Its record.
+    pub record: TokenRecord,
+    /// What policy and audit know of it.
+    pub caller: Arc<TokenCaller>,
+    deadline: Option<Deadline>,
+    networks: Vec<IpNet>,
+    epoch: u64,
+}
+
+/// What taking a use left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// The token lives on.
+    More,
+    /// That was the last: revoke it after the request.
+    Last,
+}
+
+/// Entries in memory before all are dropped and read again: bounds memory, not the number of tokens.
+const MOST_LIVE: usize = 50_000;
+
+impl TokenStore {
+    /// The store of an unsealed cluster.
+    pub(crate) fn new(
+        unsealed: &Unsealed,
+        cubbyhole: View,
+        policies: Arc<PolicyStore>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Refusal> {
+        let mac =
+            |label: &str| unsealed.derive(label).map(|key| Mac::new(&key)).map_err(|_| Refusal::sealed());
+        Ok(Self {
+            root: unsealed.view(""),
+            cubbyhole,
+            policies,
+            clock,
+            entropy,
+            locks: Locks::new(),
+            ends: Mutex::default(),
+            live: papaya::HashMap::new(),
+            id_mac: mac(label::TOKEN_ID)?,
+            accessor_mac: mac(label::ACCESSOR)?,
+        })
+    }
+
+    /// The name of a token.
+    pub fn key_of(&self, token: &str) -> TokenKey {
+        TokenKey(self.id_mac.tag(&[token.as_bytes()]))
+    }
+
+    pub(super) fn accessor_key(&self, accessor: &str) -> String {
+        self.accessor_mac.hex(&[accessor.as_bytes()])
+    }
+
+    /// The token, if it is known, not revoked, not spent and not at its end.
+    pub async fn find(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
+        let epoch = self.policies.epoch();
+        let known = self.live.pin().get(&key).filter(|live| live.epoch == epoch).cloned();
+        let live = match known {
+            Some(live) => live,
+            None => match self.read(key).await? {
+                Some(live) => live,
+                None => return Ok(None),
+            },
+        };
+        Ok((!live.has_ended(&*self.clock)).then_some(live))
+    }
+
+    /// Reads a token and keeps it. The lock keeps a revocation from being overtaken by a stale entry.
+    async fn read(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
+        let _held = self.locks.lock(&key.hex()).await;
+        let Some(record) = self.record(key).await? else { return Ok(None) };
+        if record.revoked || record.num_uses == SPENT {
+            return Ok(None);
+        }
+        Ok(Some(self.keep(key, record)?))
+    }
+
+    /// Puts a token into memory; the caller holds its lock.
+    pub(super) fn keep(&self, key: TokenKey, record: TokenRecord) -> Result<Arc<LiveToken>, Refusal> {
+        let epoch = self.policies.epoch();
+        let caller = Arc::new(TokenCaller {
+            acl: self.policies.acl(&record.policies),
+            accessor: record.accessor.clone(),
+            display_name: record.display_name.clone(),
+            policies: record.policies.clone(),
+            token_policies: record.policies.clone(),
+            entity_id: String::new(),
+            metadata: record.meta.clone(),
+            token_type: "service",
+            ttl: Duration::from_secs(record.ttl),
+            issued: record.made(),
+            ..TokenCaller::default()
+        });
+        let parsed: Result<Vec<IpNet>, _> = record.bound_cidrs.iter().map(|cidr| cidr.parse()).collect();
+        let networks = parsed.map_err(|_| Refusal::bug("a token's network cannot be read"))?;
+        let deadline = record.end().map(|end| Deadline::at(&*self.clock, end));
+        let live = Arc::new(LiveToken { key, record, caller, deadline, networks, epoch });
+        let pinned = self.live.pin();
+        if pinned.len() >= MOST_LIVE {
+            pinned.clear();
+        }
+        pinned.insert(key, Arc::clone(&live));
+        Ok(live)
+    }
+
+    pub(super) fn forget(&self, key: TokenKey) {
+        self.live.pin().remove(&key);
+    }
+
+    pub(super) async fn record(&self, key: TokenKey) -> Result<Option<TokenRecord>, Refusal> {
+        stored::load(&self.root, &KernelKey::Token(&key.hex()).to_string()).await
+    }
+
+    pub(super) async fn write(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
+        let batch = ViewBatch::new().put(KernelKey::Token(&key.hex()).to_string(), stored::bytes(record)?);
+        self.root.transact(batch).await.map_err(storage)
+    }
+
+    /// The token of an accessor.
+    pub async fn by_accessor(&self, accessor: &str) -> Result<Option<TokenKey>, Refusal> {
+        let key = KernelKey::Accessor(&self.accessor_key(accessor)).to_string();
+        let found: Option<AccessorRecord> = stored::load(&self.root, &key).await?;
+        Ok(found.and_then(|record| TokenKey::parse(&record.token)))
+    }
+
+    /// All accessors, sorted.
+    pub async fn accessors(&self) -> Result<Vec<String>, Refusal> {
+        let mut all = Vec::new();
+        for name in stored::all_below(&self.root, keys::ACCESSORS).await? {
+            let key = KernelKey::Accessor(&name).to_string();
+            let found: Option<AccessorRecord> = stored::load(&self.root, &key).await?;
+            all.extend(found.map(|record| record.accessor));
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Takes one use of a token whose uses are counted. The count is durable before the request goes on, so a crash
+    /// can only lose uses.
+    pub async fn take_use(&self, live: &LiveToken) -> Result<Use, Refusal> {
+        if live.record.num_uses == 0 {
+            return Ok(Use::More);
+        }
+        let _held = self.locks.lock(&live.key.hex()).await;
+        let record = self.record(live.key).await?.filter(|record| !record.revoked && record.num_uses > 0);
+        let Some(mut record) = record else { return Err(Refusal::denied()) };
+        record.num_uses = if record.num_uses == 1 { SPENT } else { record.num_uses - 1 };
+        self.write(live.key, &record).await?;
+        let last = record.num_uses == SPENT;
+        if last {
+            self.forget(live.key);
+        } else {
+            self.keep(live.key, record)?;
+        }
+        Ok(if last { Use::Last } else { Use::More })
+    }
+
+    pub(super) fn schedule(&self, key: TokenKey, end: Option<Wall>) {
+        if let Some(end) = end {
+            self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert((end, key));
+        }
+    }
+}
+
+impl LiveToken {
+    /// Whether its end has come, on either clock.
+    pub fn has_ended(&self, clock: &dyn Clock) -> bool {
+        self.deadline.as_ref().is_some_and(|deadline| deadline.passed(clock))
+    }
+
+    /// Whether it may be used from this address. An IPv4 address in IPv6 clothing counts as IPv4.
+    pub fn allows(&self, peer: Option<IpAddr>) -> bool {
+        if self.networks.is_empty() || self.record.is_root() && self.record.expires == 0 {
+            return true;
+        }
+        peer.is_some_and(|peer| self.networks.iter().any(|network| network.contains(&peer.to_canonical())))
+    }
+}

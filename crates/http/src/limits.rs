@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+/// What one client may take of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub max_body: usize,
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// Until a whole head has arrived, counted from the connection or from the last answer.
+    pub headers: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body: Duration,
+    /// From the end of the body to the answer.
+    pub answer: Duration,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body: 32 << 20,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            answer: Duration::from_secs(90),
+            connections: 4_096,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use coffre_api::{Kind, Refusal};
+use coffre_audit::Released;
+use coffre_core::{Incoming, Kernel};
+use coffre_secret::SecretVec;
+use futures_util::FutureExt;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming as Body};
+
+use crate::incoming::Head;
+use crate::limits::Limits;
+use crate::outgoing::{self, Answer};
+
+/// Answers one request.
+pub(crate) async fn answer(
+    kernel: Arc<Kernel>,
+    limits: Limits,
+    peer: SocketAddr,
+    request: Request<Body>,
+) -> Result<Answer, Infallible> {
+    let (parts, body) = request.into_parts();
+    let head = match Head::parse(&parts) {
+        Ok(head) => head,
+        Err(refusal) => return Ok(outgoing::refused(&refusal)),
+    };
+    let (head_only, changes, wants_body) = (head.head_only, head.changes(), head.wants_body());
+    let read = if wants_body { read_body(body, limits).await } else { Ok(SecretVec::default()) };
+    let incoming = match read.and_then(|body| head.with_body(body, peer)) {
+        Ok(incoming) => incoming,
+        Err(refusal) => return Ok(outgoing::refused(&refusal)),
+    };
+    let handled = handle(kernel, incoming, changes);
+    Ok(match tokio::time::timeout(limits.answer, handled).await {
+        Ok(Some(released)) => outgoing::write(released, head_only),
+        Ok(None) => outgoing::refused(&Refusal::bug("a request panicked")),
+        Err(_) => outgoing::refused(&Refusal::new(
+            Kind::Unavailable,
+            "the request took too long and may have been done",
+        )),
+    })
+}
+
+/// A change runs to its end even if the client goes away: dropped half-way, it would leave work that nobody
+/// finishes. A panic ends the request, not the process.
+async fn handle(kernel: Arc<Kernel>, incoming: Incoming, changes: bool) -> Option<Released> {
+    if changes {
+        return tokio::spawn(async move { kernel.handle(incoming).await }).await.ok();
+    }
+    AssertUnwindSafe(kernel.handle(incoming)).catch_unwind().await.ok()
+}
+
+async fn read_body(mut body: Body, limits: Limits) -> Result<SecretVec, Refusal> {
+    let too_large = || Refusal::new(Kind::TooLarge, "http: request body too large");
+    let announced = body.size_hint().lower();
+    if announced > limits.max_body as u64 {
+        return Err(too_large());
+    }
+    let reading = async {
+        // Reserved at once where the size is known: growing would leave copies.
+        let mut bytes = SecretVec::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0)));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Refusal::invalid("the body ended early"))?;
+            let Some(chunk) = frame.data_ref() else { continue };
+            if bytes.len() + chunk.len() > limits.max_body {
+                return Err(too_large());
+            }
+            bytes.expose_mut().extend_from_slice(chunk);
+        }
+        Ok(bytes)
+    };
+    let late = |_| Err(Refusal::invalid("the body did not arrive in time"));
+    tokio::time::timeout(limits.body, reading).await.unwrap_or_else(late)
+}
