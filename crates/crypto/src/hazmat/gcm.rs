@@ -48,3 +48,40 @@ impl Gcm {
         Some(plain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        hex::decode(hex).unwrap()
+    }
+
+    /// Test cases 13, 14 and 16 of McGrew and Viega's submission, which NIST's vectors contain.
+    #[test]
+    fn known_answers() {
+        let zero = "0".repeat(64);
+        let key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
+        let plain = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
+        let cipher = "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b";
+        let cases = [
+            (zero.as_str(), "000000000000000000000000", "", "", "530f8afbc74536b9a963b4f1c4cb738b"),
+            (
+                zero.as_str(),
+                "000000000000000000000000",
+                "",
+                "00000000000000000000000000000000",
+                "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",
+            ),
+            (key, "cafebabefacedbaddecaf888", "feedfacedeadbeeffeedfacedeadbeefabaddad2", plain, cipher),
+        ];
+        for (key, nonce, aad, plain, sealed) in cases {
+            let gcm = Gcm::new(&Key::copy_of(&bytes(key)).unwrap()).unwrap();
+            let nonce: [u8; NONCE] = bytes(nonce).try_into().unwrap();
+            let mut out = Vec::new();
+            gcm.seal_onto(nonce, &bytes(aad), &bytes(plain), &mut out).unwrap();
+            assert_eq!(hex::encode(&out), sealed);
+            assert_eq!(gcm.open(nonce, &bytes(aad), &out).unwrap().expose(), &bytes(plain));
+        }
+    }
+}

@@ -14,9 +14,14 @@ use crate::Key;
 #[must_use]
 pub fn subkey(root: &SecretBytes<32>, label: &str) -> Key {
     // EXPOSE: the derivation reads the root key.
-    let prk = Salt::new(HKDF_SHA256, &[]).extract(root.expose());
+    hkdf(root.expose(), label.as_bytes())
+}
+
+/// HKDF-SHA-256 with an empty salt, 32 bytes of output.
+fn hkdf(input: &[u8], info: &[u8]) -> Key {
+    let prk = Salt::new(HKDF_SHA256, &[]).extract(input);
     let mut key = Key::zeroed();
-    let filled = prk.expand(&[label.as_bytes()], Bytes32).and_then(|okm| okm.fill(key.expose_mut()));
+    let filled = prk.expand(&[info], Bytes32).and_then(|okm| okm.fill(key.expose_mut()));
     #[expect(
         clippy::expect_used,
         reason = "32 bytes are within the limit of HKDF, the one thing the library checks"
@@ -30,5 +35,33 @@ struct Bytes32;
 impl KeyType for Bytes32 {
     fn len(&self) -> usize {
         32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mac::Mac;
+
+    /// RFC 5869, A.3 (no salt, no info), the first 32 of its 42 bytes.
+    #[test]
+    fn known_answer() {
+        let key = hkdf(&[0x0b; 22], &[]);
+        assert_eq!(
+            hex::encode(key.expose()),
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+        );
+    }
+
+    /// RFC 5869, 2.2 and 2.3, spelled out with HMAC.
+    #[test]
+    fn labels_agree_with_the_definition_and_differ() {
+        let root = Key::copy_of(&[7; 32]).unwrap();
+        let prk = Key::copy_of(&Mac::new(&Key::zeroed()).tag(&[&[7; 32]])).unwrap();
+        for label in ["", "audit device file/", "token ids"] {
+            let wanted = Mac::new(&prk).tag(&[label.as_bytes(), &[1]]);
+            assert_eq!(subkey(&root, label).expose(), &wanted);
+        }
+        assert!(!subkey(&root, "a").ct_eq(&subkey(&root, "b")));
     }
 }

@@ -50,3 +50,23 @@ fn array(bytes: &[u8]) -> [u8; 32] {
     array.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     array
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's examples.
+    #[test]
+    fn known_answers() {
+        let cases: [(&[u8], &str); 2] = [
+            (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ];
+        for (message, wanted) in cases {
+            assert_eq!(hex(&sha256(message)), wanted);
+            let mut pieces = Sha256::new();
+            message.chunks(1).for_each(|piece| pieces.update(piece));
+            assert_eq!(hex(&pieces.finish()), wanted);
+        }
+    }
+}
