@@ -1,3 +1,5 @@
+//! How a mount says which of the two KV engines it has.
+
 use std::collections::BTreeMap;
 
 use coffre_api::Refusal;

@@ -1,3 +1,6 @@
+//! What all writes of data have in common: what may be written, under which condition, and what a new version
+//! does to the older ones.
+
 use coffre_api::kv2::{VersionMetadata, WriteOptions};
 use coffre_api::{RawJson, Refusal};
 use coffre_barrier::ViewBatch;

@@ -1,3 +1,8 @@
+//! DELETE `data/<path>`: hides the latest version; its data stays and can be undeleted.
+//!
+//! 204 in any case: nothing there, deleted before and destroyed are all fine, and keep the time they have. A
+//! deletion that lies ahead comes forward to now.
+
 use coffre_api::kv2::{DeleteLatest, DeleteLatestInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_barrier::ViewBatch;

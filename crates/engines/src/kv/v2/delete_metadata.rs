@@ -1,3 +1,8 @@
+//! DELETE `metadata/<path>`: removes a secret with all its versions, in one transaction; 204 also if there
+//! was none.
+//!
+//! The next write begins with version 1 again, so check and set with 0 succeeds then.
+
 use coffre_api::kv2::{DeleteMetadata, DeleteMetadataInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_barrier::ViewBatch;

@@ -1,3 +1,8 @@
+//! W `delete/<path>`: hides the listed versions; their data stays and can be undeleted.
+//!
+//! Unknown numbers are passed over; what is deleted or destroyed keeps the time it has. No number at all is
+//! refused.
+
 use coffre_api::kv2::{DeleteVersions, DeleteVersionsInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};

@@ -1,3 +1,8 @@
+//! W `destroy/<path>`: removes the data of the listed versions from the storage; what is known of them stays.
+//!
+//! The data goes in the same transaction that marks the version, so no crash leaves data under a destroyed version.
+//! Unknown numbers are passed over. No number at all is refused.
+
 use coffre_api::kv2::{DestroyVersions, DestroyVersionsInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_barrier::ViewBatch;

@@ -1,3 +1,5 @@
+//! Changes of one secret, one after the other: lock, read, change, write.
+
 use coffre_ambient::Wall;
 use coffre_api::Refusal;
 use coffre_barrier::{ReadView, View, ViewBatch};

@@ -1,5 +1,5 @@
-//! What is done to the caller's JSON: always on its text, so that numbers keep their spelling and no tree of secrets
-//! is built.
+//! What is done to the caller's JSON: always on its text, so that numbers keep their spelling and no tree of
+//! secrets is built.
 
 use std::fmt;
 

@@ -1,3 +1,6 @@
+//! LIST `metadata/<path>`: the names below a path, of secrets in any state: without a version and deleted
+//! ones, too.
+
 use coffre_api::Refusal;
 use coffre_api::kv1::KeyList;
 use coffre_api::kv2::{ListKeys, ListKeysInput};

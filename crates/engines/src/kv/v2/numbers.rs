@@ -1,3 +1,5 @@
+//! Numbers in arguments. The refusals name the field and never its value.
+
 use coffre_api::Refusal;
 use coffre_api::coerce::{CommaList, LooseInt};
 

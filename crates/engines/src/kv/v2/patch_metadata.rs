@@ -1,3 +1,7 @@
+//! PATCH `metadata/<path>`: changes settings, and merges notes name by name; 404 if there is no such secret.
+//!
+//! A null inside `custom_metadata` removes that name; a null in place of a setting leaves the setting as it is.
+
 use coffre_api::kv2::{PatchMetadata, PatchMetadataInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_barrier::ViewBatch;

@@ -1,3 +1,8 @@
+//! PATCH `data/<path>`: merges (RFC 7396) into the latest version and writes the result as a new one.
+//!
+//! 404 without a version; 404 with what is known of it if the latest version is deleted or destroyed. Check
+//! and set as for a write, under the same lock as the merge, so concurrent patches lose nothing.
+
 use coffre_api::Refusal;
 use coffre_api::kv2::{PatchVersion, PatchVersionInput, PatchVersionOutput, ReadVersionOutput};
 use coffre_engine::{Cx, Reply, Serve};

@@ -1,3 +1,5 @@
+//! GET `config`: the mount's settings, all defaults if none were written.
+
 use coffre_api::Refusal;
 use coffre_api::kv2::{ReadConfig, ReadConfigInput, ReadConfigOutput};
 use coffre_engine::{Cx, Reply, Serve};

@@ -1,3 +1,5 @@
+//! GET `metadata/<path>`: settings, notes and versions of a secret. It never answers with data.
+
 use coffre_api::Refusal;
 use coffre_api::kv2::{ReadMetadata, ReadMetadataInput, ReadMetadataOutput};
 use coffre_engine::{Cx, Reply, Serve, storage};

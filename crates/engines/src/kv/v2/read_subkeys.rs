@@ -1,3 +1,7 @@
+//! GET `subkeys/<path>`: the names inside a version, each value that is no object replaced by null.
+//!
+//! For who may know the shape of a secret and not its content: a policy can grant this path alone.
+
 use coffre_api::Refusal;
 use coffre_api::kv2::{ReadSubkeys, ReadSubkeysInput, ReadSubkeysOutput};
 use coffre_engine::{Cx, Reply, Serve};

@@ -1,3 +1,9 @@
+//! GET `data/<path>`: the latest version, or the one that `version` names.
+//!
+//! 404 without a body for an unknown path or number; 404 with what is known of it for a deleted or destroyed
+//! version. A version whose time has come counts as deleted from that nanosecond on, without anybody
+//! sweeping.
+
 use coffre_api::kv2::{ReadVersion, ReadVersionInput, ReadVersionOutput, VersionMetadata};
 use coffre_api::{RawJson, Refusal};
 use coffre_engine::{Cx, Reply, Serve, storage};

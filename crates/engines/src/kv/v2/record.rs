@@ -1,8 +1,8 @@
 //! A secret as it is stored under `k/<path>`, and what can happen to it. Pure.
 //!
-//! Layout: `format (1 byte) ‖ length (u32) ‖ head ‖ length (u32) ‖ rest ‖ data`, numbers big-endian. The head (JSON)
-//! is all that an answer about the latest version needs, the rest (JSON) is everything else that is known, the data
-//! is the JSON text of the latest version, empty if it was destroyed or there is no version.
+//! Layout: `format (1 byte) ‖ length (u32) ‖ head ‖ length (u32) ‖ rest ‖ data`, numbers big-endian. The head
+//! (JSON) is all that an answer about the latest version needs, the rest (JSON) is everything else that is
+//! known, the data is the JSON text of the latest version, empty if it was destroyed or there is no version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

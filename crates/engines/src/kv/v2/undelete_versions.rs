@@ -1,3 +1,8 @@
+//! W `undelete/<path>`: makes listed versions readable again, for good: a deletion that lies ahead is taken
+//! back, too.
+//!
+//! Unknown numbers are passed over; what was destroyed stays destroyed. No number at all is refused.
+
 use coffre_api::kv2::{UndeleteVersions, UndeleteVersionsInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};

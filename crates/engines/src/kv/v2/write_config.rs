@@ -1,3 +1,7 @@
+//! W `config`: changes the mount's settings; what is absent stays.
+//!
+//! `max_versions` and `delete_version_after` count from the next write of each secret on.
+
 use coffre_api::kv2::{WriteConfig, WriteConfigInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};

@@ -1,3 +1,7 @@
+//! W `metadata/<path>`: changes settings and replaces notes; what is absent stays.
+//!
+//! Makes the secret, without a version, if there is none. Its version counter still begins at 1.
+
 use coffre_api::coerce::{LooseBool, LooseInt};
 use coffre_api::kv2::{DeleteAfter, WriteMetadata, WriteMetadataInput};
 use coffre_api::{Nothing, Refusal};

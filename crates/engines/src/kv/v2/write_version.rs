@@ -1,3 +1,8 @@
+//! W `data/<path>`: writes a new version and answers with what is known of it.
+//!
+//! The condition (check and set) is looked at under the secret's lock, after the request was authorized, and
+//! the version is durable before the answer leaves.
+
 use coffre_api::Refusal;
 use coffre_api::kv2::{VersionMetadata, WriteVersion, WriteVersionInput};
 use coffre_engine::{Cx, Exists, ReadCx, Reply, Serve};

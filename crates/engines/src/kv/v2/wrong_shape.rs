@@ -1,4 +1,6 @@
 //! Calls in the form of version 1: 404, and a sentence that names the right path.
+//!
+//! The `vault` command line and old clients show that sentence to their user. Nothing is read or written.
 
 use coffre_api::kv2::{
     UnversionedBody, UnversionedDelete, UnversionedList, UnversionedPatch, UnversionedPath, UnversionedRead,
