@@ -19,7 +19,8 @@ use crate::scan::{write_hashed, write_hashed_json};
 pub struct RequestFacts<'a> {
     /// Names the request, in the answer too.
     pub id: &'a str,
-    /// The token that was presented, valid or not; hashed.
+    /// The token that was presented, valid or not; hashed. With a caller, it is that caller's own token (its hash is kept
+    /// with the caller's facts).
     pub token: Option<&'a SecretText>,
     /// The client, as the server trusts it.
     pub remote: Option<SocketAddr>,

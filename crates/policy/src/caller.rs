@@ -90,7 +90,7 @@ impl fmt::Debug for Caller {
 pub struct Memo(RwLock<Vec<(u64, Arc<[u8]>)>>);
 
 impl Memo {
-    /// Keys kept; more are derived anew each time.
+    /// Keys kept; the oldest makes room.
     const MAX: usize = 8;
 
     /// The value under `key`, derived by `make` the first time.
@@ -106,9 +106,10 @@ impl Memo {
         if let Some(value) = found(&kept) {
             return value;
         }
-        if kept.len() < Self::MAX {
-            kept.push((key, Arc::clone(&made)));
+        if kept.len() >= Self::MAX {
+            kept.remove(0);
         }
+        kept.push((key, Arc::clone(&made)));
         made
     }
 }

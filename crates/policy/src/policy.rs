@@ -237,4 +237,56 @@ mod tests {
         let error = parse("path \"a\\n\\u001b[31m\" { nope = 1 }").unwrap_err().to_string();
         assert!(!error.contains(['\n', '\u{1b}']), "{error}");
     }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let entropy = coffre_ambient::SeededEntropy::new(3);
+        let words = [
+            "path",
+            " ",
+            "\"a/*\"",
+            "\"+/{{identity.entity.id}}\"",
+            "{",
+            "}",
+            "[",
+            "]",
+            "=",
+            ",",
+            "\n",
+            "capabilities",
+            "\"deny\"",
+            "\"read\"",
+            "policy",
+            "allowed_parameters",
+            "min_wrapping_ttl",
+            "\"1h\"",
+            "60",
+            "-1e9",
+            "true",
+            "#",
+            "//",
+            "/*",
+            "*/",
+            "\"\\u12\"",
+            "\"",
+            "é",
+            "\u{feff}",
+            "\\",
+            "null",
+            ":",
+            "\"path\":",
+            "\0",
+            "name",
+        ];
+        let mut read = 0;
+        for _ in 0..50_000 {
+            let json = entropy.below(4) == 0;
+            let mut text = String::from(if json { "{" } else { "" });
+            for _ in 0..entropy.below(20) {
+                text.push_str(words[usize::try_from(entropy.below(words.len() as u64)).unwrap()]);
+            }
+            read += usize::from(parse(&text).is_ok());
+        }
+        assert!(read > 100, "only {read} texts were read");
+    }
 }

@@ -48,8 +48,11 @@ fn open_path(path: &Path, root: Option<&Path>, mode: Option<u32>) -> Result<File
             }
             Ok(file)
         }
-        // A pipe opened for reading too would never tell that nobody else reads it.
-        FileType::Fifo => open_at(path, root, base | OFlags::WRONLY, Mode::empty()).map_err(wrap),
+        FileType::Fifo => {
+            // While we hold a reading end ourselves, nothing would ever tell that nobody else reads.
+            drop(file);
+            open_at(path, root, base | OFlags::WRONLY, Mode::empty()).map_err(wrap)
+        }
         _ => Ok(file),
     }
 }
