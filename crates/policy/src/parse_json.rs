@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-/// Whether the text is one JSON value; used by the parameter check on what requests sent.
+/// The items of a JSON array that a request sent, as text; `None` if it is no array. For the parameter check.
 pub(crate) fn raw_items(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
