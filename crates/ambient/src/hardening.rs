@@ -53,8 +53,10 @@ impl Report {
 
 /// Takes every measure, also if one fails. To be called first thing, while there is one thread.
 pub fn harden() -> Report {
+    type Take = fn() -> std::io::Result<()>;
+
     let mut report = Report::default();
-    let measures: [(Measure, fn() -> std::io::Result<()>); 3] = [
+    let measures: [(Measure, Take); 3] = [
         (Measure::NotDumpable, not_dumpable),
         (Measure::NoCore, no_core),
         (Measure::PrivateFiles, private_files),

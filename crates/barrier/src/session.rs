@@ -264,3 +264,113 @@ pub(crate) struct Draw {
     live: Arc<Live>,
     next: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::FileExt;
+
+    use coffre_ambient::{SystemClock, SystemEntropy};
+    use coffre_storage::Memory;
+    use zeroize::Zeroize;
+
+    use super::*;
+    use crate::Barrier;
+
+    async fn unsealed() -> (Arc<Barrier>, Vec<SecretVec>) {
+        let limits = Limits { drain: std::time::Duration::from_millis(50), ..Limits::default() };
+        let store = Arc::new(Memory::new());
+        let barrier = Barrier::with_limits(store, Arc::new(SystemClock), Arc::new(SystemEntropy), limits);
+        let shares = barrier.prepare_init(2, 2).await.unwrap().commit().await.unwrap().shares;
+        for share in &shares {
+            barrier.submit_share(share.expose()).await.unwrap();
+        }
+        (barrier, shares)
+    }
+
+    /// How often these bytes, given inverted so that the question is not found itself, are in writable memory.
+    fn copies_in_memory(inverted: &[u8]) -> usize {
+        let memory = File::open("/proc/self/mem").unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let mut page = vec![0; 1 << 16];
+        let mut found = 0;
+        for line in maps.lines().filter(|line| line.contains(" rw")) {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [mut at, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+            while at < end {
+                let len = usize::try_from(end - at).unwrap().min(page.len());
+                if memory.read_exact_at(&mut page[..len], at).is_ok() {
+                    let same = |window: &&[u8]| window.iter().zip(inverted).all(|(a, b)| *a == !*b);
+                    found += page[..len].windows(inverted.len()).filter(same).count();
+                }
+                // What was just read must not be found again in this buffer.
+                page.as_mut_slice().zeroize();
+                // Windows overlap, so that nothing hides at a border.
+                at += if len == page.len() { (len - inverted.len()) as u64 } else { len as u64 };
+            }
+        }
+        found
+    }
+
+    /// The keys are in memory while unsealed (or the search would show nothing), and nowhere after the seal: also
+    /// while old handles live, in the cipher's own state and in what was freed.
+    #[tokio::test]
+    async fn after_the_seal_no_key_is_in_memory() {
+        let (barrier, shares) = unsealed().await;
+        let open = barrier.open().unwrap();
+        let view = open.view("");
+        view.put("k", b"v").await.unwrap();
+        open.rotate().await.unwrap();
+        view.put("k", b"v").await.unwrap();
+        let mut questions: Vec<Vec<u8>> = Vec::new();
+        {
+            let live = open.session.live().unwrap();
+            let terms = live.keyring.encode();
+            for term in terms.expose()[5..].chunks(52) {
+                questions.push(term[20..].iter().map(|byte| !byte).collect());
+            }
+            questions.push(live.derivation.expose().iter().map(|byte| !byte).collect());
+        }
+        assert_eq!(questions.len(), 3);
+        for question in &questions {
+            assert!(copies_in_memory(question) > 0, "the search does not find a key that is there");
+        }
+        barrier.seal().await;
+        for (at, question) in questions.iter().enumerate() {
+            assert_eq!(copies_in_memory(question), 0, "key {at} is still in memory");
+        }
+        drop((view, open, shares));
+    }
+
+    #[tokio::test]
+    async fn after_the_unsealing_neither_shares_nor_unseal_key_nor_root_key_are_in_memory() {
+        let (barrier, shares) = unsealed().await;
+        let inverted: Vec<Vec<u8>> =
+            shares.iter().map(|share| share.expose()[12..44].iter().map(|byte| !byte).collect()).collect();
+        // 2 of 2 at x = 1 and 2: the key at 0 is 2·y1 ^ 1·y2 over 2 ^ 1; combined here to know what to look for.
+        let combined = coffre_shamir::combine(&[0, 1].map(|n: usize| {
+            let y = shares[n].expose()[12..44].to_vec();
+            coffre_shamir::Share::new(shares[n].expose()[1], SecretVec::new(y))
+        }))
+        .unwrap();
+        let wrapped = barrier_store(&barrier).get(&StoreKey::new(layout::ROOT_KEY).unwrap()).await.unwrap();
+        let cluster = barrier.open().unwrap().cluster_id().to_owned();
+        let unseal = Key::copy_of(combined.expose()).unwrap();
+        let root = crate::secrets::unwrap_root(&cluster, &unseal, &wrapped.unwrap()).unwrap();
+        let mut questions = inverted;
+        questions.push(unseal.expose().iter().map(|byte| !byte).collect());
+        questions.push(root.expose().iter().map(|byte| !byte).collect());
+        for question in &questions {
+            assert!(copies_in_memory(question) > 0, "the search does not find a key that is there");
+        }
+        drop((shares, combined, unseal, root));
+        for (at, question) in questions.iter().enumerate() {
+            assert_eq!(copies_in_memory(question), 0, "secret {at} is still in memory");
+        }
+    }
+
+    fn barrier_store(barrier: &Barrier) -> Arc<dyn Store> {
+        Arc::clone(&barrier.open().unwrap().session.store)
+    }
+}

@@ -1,5 +1,5 @@
 //! An envelope opens only as it was sealed: same key, same place, same bytes. A keyring opens what its terms sealed.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::BTreeSet;
 

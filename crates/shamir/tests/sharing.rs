@@ -1,5 +1,4 @@
 //! Any threshold of shares gives the secret back, fewer tell nothing, and every share byte is uniform.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use coffre_ambient::SeededEntropy;
 use coffre_secret::SecretVec;

@@ -114,7 +114,8 @@ async fn pages(store: &dyn Store) -> Result<(), Deviation> {
         batch = batch.put(Key::new(*key)?, vec![]);
     }
     store.transact(batch).await?;
-    let cases: [(&str, Option<&str>, usize, &[&str], bool); 10] = [
+    type Case<'a> = (&'a str, Option<&'a str>, usize, &'a [&'a str], bool);
+    let cases: [Case<'_>; 10] = [
         ("", None, 99, &keys, false),
         ("", None, 9, &keys, false),
         ("", None, 8, keys.get(..8).unwrap_or_default(), true),
