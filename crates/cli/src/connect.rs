@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coffre_client::Client;
+use coffre_client::{Builder, Client};
 use coffre_secret::SecretText;
 
 use crate::args::Parsed;
@@ -13,7 +13,13 @@ use crate::{outcome::Failure, token_file};
 /// The client that the flags and the environment describe, with the token of the environment or the token file.
 pub(crate) fn client(parsed: &Parsed, world: &mut World) -> Result<Client, Failure> {
     let token = token(world)?;
-    let client = settings(parsed, world.env.as_ref(), token)?;
+    let client = builder(parsed, world.env.as_ref(), token)?;
+    built(client, world)
+}
+
+/// Builds the client, and warns if it does not verify certificates.
+pub(crate) fn built(builder: Builder, world: &mut World) -> Result<Client, Failure> {
+    let client = builder.build().map_err(|error| Failure::call("preparing the client", "", &error))?;
     if !client.verifies_tls() && client.address().starts_with("https:") {
         world.warn("WARNING: the server's certificate is not verified (-tls-skip-verify): whoever is in between can read everything.");
     }
@@ -31,10 +37,21 @@ pub(crate) fn token(world: &World) -> Result<Option<SecretText>, Failure> {
     }
 }
 
-fn settings(parsed: &Parsed, env: &dyn Lookup, token: Option<SecretText>) -> Result<Client, Failure> {
+/// The address that flags or environment give, if any.
+pub(crate) fn address(parsed: &Parsed, env: &dyn Lookup) -> Option<String> {
+    let chosen = |flag: &str, name: &str| parsed.one(flag).map(str::to_owned).or_else(|| variable(env, name));
+    chosen("agent-address", "AGENT_ADDR").or_else(|| chosen("address", "ADDR"))
+}
+
+/// The settings that flags and environment give, still open to changes.
+pub(crate) fn builder(
+    parsed: &Parsed,
+    env: &dyn Lookup,
+    token: Option<SecretText>,
+) -> Result<Builder, Failure> {
     let chosen = |flag: &str, name: &str| parsed.one(flag).map(str::to_owned).or_else(|| variable(env, name));
     let mut builder = Client::builder();
-    if let Some(address) = chosen("agent-address", "AGENT_ADDR").or_else(|| chosen("address", "ADDR")) {
+    if let Some(address) = address(parsed, env) {
         builder = builder.address(address);
     }
     if let Some(token) = token {
@@ -87,7 +104,7 @@ fn settings(parsed: &Parsed, env: &dyn Lookup, token: Option<SecretText>) -> Res
     if parsed.on("policy-override") {
         builder = builder.header("X-Vault-Policy-Override", "true");
     }
-    builder.build().map_err(|error| Failure::call("preparing the client", "", &error))
+    Ok(builder)
 }
 
 fn switched(parsed: &Parsed, env: &dyn Lookup, flag: &str, name: &str) -> Result<bool, String> {

@@ -30,6 +30,23 @@ impl Lookup for std::collections::BTreeMap<String, String> {
     }
 }
 
+/// Standard error, for lines that come while something else of the surroundings is in use.
+pub(crate) struct Voice<'a> {
+    err: &'a mut dyn Write,
+    colour: bool,
+}
+
+impl Voice<'_> {
+    /// A line for the person, in yellow where standard error is a terminal.
+    pub(crate) fn warn(&mut self, text: &str) {
+        // Nobody is left to tell if this fails.
+        let _ = match self.colour {
+            true => writeln!(self.err, "\x1b[33m{text}\x1b[0m"),
+            false => writeln!(self.err, "{text}"),
+        };
+    }
+}
+
 /// Everything a command may touch besides its arguments and the server.
 pub(crate) struct World {
     pub(crate) env: Box<dyn Lookup>,
@@ -91,6 +108,12 @@ impl World {
         if let Some(rest) = rest {
             self.tell(rest);
         }
+    }
+
+    /// The environment, and a voice on standard error that can be used meanwhile.
+    pub(crate) fn env_and_voice(&mut self) -> (&dyn Lookup, Voice<'_>) {
+        let colour = self.colour();
+        (self.env.as_ref(), Voice { err: self.err.as_mut(), colour })
     }
 
     /// Pushes out what was said; false if any of it was lost (a full disk, a closed pipe).

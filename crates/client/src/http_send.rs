@@ -20,6 +20,7 @@ const LARGEST_ANSWER: usize = 64 << 20;
 pub struct Client {
     settings: Arc<Settings>,
     token: Option<Arc<SecretText>>,
+    timeout: Option<Duration>,
 }
 
 pub(crate) struct Settings {
@@ -48,19 +49,25 @@ impl Client {
     }
 
     pub(crate) fn assemble(settings: Settings, token: Option<SecretText>) -> Self {
-        Self { settings: Arc::new(settings), token: token.map(Arc::new) }
+        Self { settings: Arc::new(settings), token: token.map(Arc::new), timeout: None }
     }
 
     /// The same client with another token.
     #[must_use]
     pub fn with_token(&self, token: SecretText) -> Self {
-        Self { settings: Arc::clone(&self.settings), token: Some(Arc::new(token)) }
+        Self { token: Some(Arc::new(token)), ..self.clone() }
     }
 
     /// The same client without a token, for logins.
     #[must_use]
     pub fn without_token(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), token: None }
+        Self { token: None, ..self.clone() }
+    }
+
+    /// The same client with another time limit for one attempt.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
     }
 
     /// The token in use.
@@ -184,6 +191,9 @@ impl Client {
             })?;
             value.set_sensitive(true);
             sent = sent.header("x-vault-token", value);
+        }
+        if let Some(timeout) = self.timeout {
+            sent = sent.timeout(timeout);
         }
         if let Some(ttl) = &request.wrap_ttl {
             sent = sent.header("x-vault-wrap-ttl", ttl);

@@ -16,14 +16,24 @@ pub async fn approle(
     with_body(client, &format!("auth/{}/login", mount.trim_matches('/')), body).await
 }
 
-/// AppRole with a secret_id that waits behind a wrapping token. Where the token was made is checked first: a token
-/// that somebody put in its place wraps another path.
+/// AppRole with a secret_id that waits behind a wrapping token.
 pub async fn approle_wrapped(
     client: &Client,
     mount: &str,
     role_id: &SecretText,
     wrapping_token: &SecretText,
 ) -> Result<Auth, Error> {
+    let opened = unwrap_secret_id(client, mount, wrapping_token).await?;
+    approle(client, mount, role_id, Some(&opened)).await
+}
+
+/// Opens a wrapped secret_id; that works once. Where the wrapping token was made is checked first: a token that
+/// somebody put in its place wraps another path.
+pub async fn unwrap_secret_id(
+    client: &Client,
+    mount: &str,
+    wrapping_token: &SecretText,
+) -> Result<SecretText, Error> {
     let mount = mount.trim_matches('/');
     let anonymous = client.without_token();
     let asked = Body::fields([("token", wrapping_token)]);
@@ -35,12 +45,15 @@ pub async fn approle_wrapped(
         && (made_at.ends_with("/secret-id") || made_at.ends_with("/custom-secret-id"));
     if !expected {
         let error = Error::new(ErrorKind::Denied, "unwrap the secret_id");
-        let error =
-            error.message(format!("it was made at `{made_at}`, not by this role's secret-id endpoint"));
+        let error = error.message(format!("it was made at `{made_at}`, not by a role's secret-id endpoint"));
         return Err(error.with_advice("Do not use it; find out who delivered it, and make a new one."));
     }
-    let unwrapped = unwrap(&anonymous, wrapping_token).await?;
-    approle(client, mount, role_id, Some(&unwrapped)).await
+    // The wrapping token is itself the caller: a body of its own would need a second token.
+    let answer =
+        client.with_token(wrapping_token.duplicate()).write("sys/wrapping/unwrap", Body::fields([])).await;
+    let secret_id = answer.map_err(spent)?.and_then(|answer| answer.field("secret_id"));
+    secret_id
+        .ok_or_else(|| Error::new(ErrorKind::Decode, "unwrap the secret_id").message("there is none inside"))
 }
 
 /// userpass (`auth/<mount>/login/<user>`).
@@ -84,14 +97,6 @@ pub struct TokenState {
     /// Names it without being usable as one.
     #[serde(default, deserialize_with = "crate::envelope::or_default")]
     pub accessor: String,
-}
-
-async fn unwrap(client: &Client, wrapping_token: &SecretText) -> Result<SecretText, Error> {
-    let asked = Body::fields([("token", wrapping_token)]);
-    let answer = client.write("sys/wrapping/unwrap", asked).await.map_err(spent)?;
-    let secret_id = answer.and_then(|answer| answer.field("secret_id"));
-    secret_id
-        .ok_or_else(|| Error::new(ErrorKind::Decode, "unwrap the secret_id").message("there is none inside"))
 }
 
 /// A wrapping token that does not open is a security event: somebody else may have opened it.

@@ -98,8 +98,10 @@ pub(crate) async fn get(call: &mut Call) -> Outcome {
         let value = document.member(&field).cloned().or_else(|| crate::render::secret_field(&whole, &field));
         return call.show_field(value, &field);
     }
+    // A version that was deleted is shown as far as it is known, and is no success.
+    let exit = if document.is_null() && envelope.wrap_info.is_none() { Exit::SERVER } else { Exit::DONE };
     if envelope.wrap_info.is_some() || call.format != Format::Table {
-        return call.show(&envelope);
+        return call.show(&envelope).map(|_| exit);
     }
     call.show_warnings(&whole);
     if place.is_v2() {
@@ -111,7 +113,7 @@ pub(crate) async fn get(call: &mut Call) -> Outcome {
         let head = heading_over("Data", rows.iter().map(|(name, _)| name.as_str()));
         call.world.say(&format!("{head}\n{}", pairs(&rows)));
     }
-    Ok(Exit::DONE)
+    Ok(exit)
 }
 
 pub(crate) async fn put(call: &mut Call) -> Outcome {

@@ -1,0 +1,299 @@
+//! One start: decide, ask, wait, resolve.
+
+use std::time::Duration;
+
+use coffre_ambient::Clock;
+use coffre_client::{Body, Client, Error, ErrorKind};
+use coffre_dotenv::{Document, Interpolation, Precedence};
+use coffre_manifest::Manifest;
+use coffre_secret::SecretText;
+
+use crate::environment::{Environment, STATED_BY};
+use crate::identity::Identity;
+use crate::resolve::{self, Incomplete, Origin, Resolved};
+use crate::source::{self, Decision, Probe, Setting, Why};
+
+/// The pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Everything that a start depends on.
+pub struct Plan<'a> {
+    /// What is needed.
+    pub manifest: &'a Manifest,
+    /// Where we are.
+    pub environment: &'a Environment,
+    /// `USE_VAULT=false`.
+    pub rolled_back: bool,
+    /// The server, if an address was given.
+    pub client: Option<&'a Client>,
+    /// How long to wait for the server outside development.
+    pub wait: Duration,
+    /// `.env`, if there is one. It is not looked at before the decision allows it.
+    pub dotenv: Option<&'a Document>,
+    /// The process environment.
+    pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// Time.
+    pub clock: &'a dyn Clock,
+}
+
+/// What a start gives.
+#[derive(Debug)]
+pub struct Started {
+    /// In manifest order, then what `.env` adds.
+    pub values: Vec<Resolved>,
+    /// For `COFFRE_SOURCE`: `vault`, `dotenv`, `dotenv (USE_VAULT=false)`, `dotenv (vault unavailable)`.
+    pub source: &'static str,
+    /// Variables of the manifest that have no value; only with `.env`.
+    pub without_value: Vec<String>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No server, and not development.
+    #[error(
+        "VAULT_ADDR is not set, and this is {environment}: set VAULT_ADDR, VAULT_ROLE_ID and VAULT_SECRET_ID; \
+         or say COFFRE_ENV=dev on a developer's machine; or go back to .env for now with USE_VAULT=false"
+    )]
+    NoAddress {
+        /// Its name.
+        environment: String,
+    },
+    /// The server did not answer, or was sealed, for as long as we waited.
+    #[error(
+        "the server at {address} was not available for {waited} s, and .env is not used in {environment}: {last}"
+    )]
+    Unavailable {
+        /// The server.
+        address: String,
+        /// Seconds.
+        waited: u64,
+        /// Its name, with the marker that vetoed development.
+        environment: String,
+        /// The last answer.
+        last: String,
+        /// The same, with its causes.
+        #[source]
+        source: Error,
+    },
+    /// The server answered, and said no.
+    #[error("the server at {address} did not give the secrets, and .env is no way around that: {last}")]
+    Refused {
+        /// The server.
+        address: String,
+        /// What it said.
+        last: String,
+        /// The same, with its causes.
+        #[source]
+        source: Error,
+    },
+    /// The server has not everything.
+    #[error(
+        "the server does not have everything that the manifest names: {0}. Add it (coffre migrate), or take it out of coffre.toml"
+    )]
+    Incomplete(#[from] Incomplete),
+    /// No identity.
+    #[error("{0}")]
+    Identity(#[from] crate::identity::NoIdentity),
+}
+
+/// Decides and carries it out. `report` is given lines for the person at the terminal; no line holds a value.
+/// `identity` is asked for only if the server is.
+pub async fn start(
+    plan: &Plan<'_>,
+    identity: impl FnOnce() -> Result<Identity, crate::identity::NoIdentity>,
+    report: &mut dyn FnMut(&str),
+) -> Result<Started, Refusal> {
+    let dev = plan.environment.is_dev();
+    let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
+    match (source::before_probe(setting), plan.client) {
+        (Decision::Ask, Some(client)) => ask(plan, client, identity()?, report).await,
+        (Decision::Dotenv(why), _) => Ok(from_dotenv(plan, why, report)),
+        _ => Err(Refusal::NoAddress { environment: described(plan.environment) }),
+    }
+}
+
+async fn ask(
+    plan: &Plan<'_>,
+    client: &Client,
+    mut identity: Identity,
+    report: &mut dyn FnMut(&str),
+) -> Result<Started, Refusal> {
+    let dev = plan.environment.is_dev();
+    let began = plan.clock.boot();
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let error = match attempt(plan, client, &mut identity).await {
+            Ok(values) => return Ok(Started { values, source: "vault", without_value: vec![] }),
+            Err(Failed::Incomplete(incomplete)) => return Err(incomplete.into()),
+            Err(Failed::Call(error)) => error,
+        };
+        let probe = probe_of(&error);
+        let waited = plan.clock.boot().saturating_sub(began);
+        let address = client.address().to_owned();
+        match source::after_probe(dev, probe) {
+            Decision::Dotenv(why) => {
+                report(&format!("{address}: {error}"));
+                return Ok(from_dotenv(plan, why, report));
+            }
+            Decision::Wait if waited < plan.wait => {
+                if !told {
+                    report(&format!("waiting up to {} s for {address}: {error}", plan.wait.as_secs()));
+                    told = true;
+                }
+                tokio::time::sleep(pause.min(plan.wait.saturating_sub(waited))).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Decision::Wait => {
+                let (environment, last) = (described(plan.environment), error.to_string());
+                return Err(Refusal::Unavailable {
+                    address,
+                    waited: waited.as_secs(),
+                    environment,
+                    last,
+                    source: error,
+                });
+            }
+            _ => return Err(Refusal::Refused { address, last: error.to_string(), source: error }),
+        }
+    }
+}
+
+enum Failed {
+    Call(Error),
+    Incomplete(Incomplete),
+}
+
+async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> Result<Vec<Resolved>, Failed> {
+    let logged_in = identity.client(client).await.map_err(Failed::Call)?;
+    let environment = plan.environment.name.as_str();
+    let documents = resolve::fetch(&logged_in.client, plan.manifest, environment).await;
+    if logged_in.own_token {
+        // The program does not get the token, so nobody needs it any more. If the server does not end it now, its
+        // own time will.
+        let _ = logged_in.client.write("auth/token/revoke-self", Body::fields([])).await;
+    }
+    let documents = documents.map_err(Failed::Call)?;
+    let dev = plan.environment.is_dev();
+    let in_file = dotenv_lookup(plan);
+    let local = |name: &str| if dev { in_file(name) } else { None };
+    let mut values =
+        resolve::assemble(plan.manifest, environment, &documents, &local).map_err(Failed::Incomplete)?;
+    if dev {
+        values.extend(settings_of_dotenv(plan));
+    }
+    Ok(values)
+}
+
+/// What `.env` says about the manifest's settings, which are no secrets: a developer keeps them there.
+fn settings_of_dotenv(plan: &Plan<'_>) -> Vec<Resolved> {
+    let in_file = dotenv_lookup(plan);
+    let absent = plan.manifest.config().iter().filter(|name| (plan.lookup)(name).is_none());
+    absent
+        .filter_map(|name| {
+            let value = in_file(name)?;
+            Some(Resolved { name: name.clone(), value, origin: Origin::Dotenv })
+        })
+        .collect()
+}
+
+/// One name as `dotenv_values` would give it.
+fn dotenv_lookup<'a>(plan: &'a Plan<'_>) -> impl Fn(&str) -> Option<SecretText> + 'a {
+    let values = plan.dotenv.map(|document| {
+        let env = |name: &str| (plan.lookup)(name).map(SecretText::new);
+        document.values(&env, Precedence::FileFirst, Interpolation::On)
+    });
+    move |name| values.as_ref()?.get(name).flatten().map(SecretText::duplicate)
+}
+
+/// What `load_dotenv` would do: the process environment wins, and everything in the file counts.
+fn from_dotenv(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> Started {
+    let source = announce(plan, why, report);
+    let env = |name: &str| (plan.lookup)(name).map(SecretText::new);
+    let loaded =
+        plan.dotenv.map(|document| document.load(&env, Precedence::EnvironmentFirst, Interpolation::On));
+    let loaded = loaded.unwrap_or_default();
+    if let Some(stopped) = &loaded.stopped {
+        report(&format!("reading .env ended early: {stopped}"));
+    }
+    let dev = plan.environment.is_dev();
+    let mut values: Vec<Resolved> = loaded
+        .set
+        .into_iter()
+        // Outside development a file does not get to say which environment this is.
+        .filter(|(name, _)| dev || !STATED_BY.contains(&name.as_str()))
+        .map(|(name, value)| Resolved { name, value, origin: Origin::Dotenv })
+        .collect();
+    let known = |name: &str, values: &[Resolved]| -> Option<SecretText> {
+        let found = values.iter().find(|resolved| resolved.name == name);
+        found.map(|resolved| resolved.value.duplicate()).or_else(|| env(name))
+    };
+    let mut without_value = Vec::new();
+    for entry in plan.manifest.entries() {
+        if known(&entry.name, &values).is_some() {
+            continue;
+        }
+        let composed = entry.template.as_ref().filter(|_| entry.dynamic.is_none());
+        match composed.and_then(|template| template.render(|name| known(name, &values)).ok()) {
+            Some(value) => {
+                values.push(Resolved { name: entry.name.clone(), value, origin: Origin::Composed })
+            }
+            None => without_value.push(entry.name.clone()),
+        }
+    }
+    Started { values, source, without_value }
+}
+
+fn announce(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> &'static str {
+    let rule = "=".repeat(78);
+    match why {
+        Why::NoAddress => {
+            report("development without VAULT_ADDR: secrets come from .env and the process environment");
+            "dotenv"
+        }
+        Why::Unavailable => {
+            report(&rule);
+            report("THE VAULT IS NOT AVAILABLE. This is development, so secrets come from .env instead.");
+            report("Values may be older than those in the vault.");
+            report(&rule);
+            "dotenv (vault unavailable)"
+        }
+        Why::RolledBack => {
+            let environment = described(plan.environment);
+            report(&rule);
+            report(&format!(
+                "WARNING: USE_VAULT=false. In {environment}, secrets come from .env and the process"
+            ));
+            report("environment, not from the vault: not rotated, not audited. Remove USE_VAULT to go back.");
+            report(&rule);
+            "dotenv (USE_VAULT=false)"
+        }
+    }
+}
+
+fn described(environment: &Environment) -> String {
+    let stated = match environment.stated_by {
+        Some(variable) => format!("`{}` ({variable})", environment.name),
+        None => format!("`{}` (nothing is stated, which means production)", environment.name),
+    };
+    match environment.veto() {
+        Some(marker) => format!("{stated}, not treated as development because {marker}"),
+        None => stated,
+    }
+}
+
+/// What an error says about the server.
+fn probe_of(error: &Error) -> Probe {
+    match error.kind() {
+        ErrorKind::Unreachable => Probe::Unreachable,
+        ErrorKind::Sealed => Probe::Sealed,
+        // A gateway in front of the server that does not reach it.
+        ErrorKind::Server if matches!(error.status(), Some(502 | 504)) => Probe::Unreachable,
+        ErrorKind::Server | ErrorKind::RateLimited => Probe::Failing,
+        ErrorKind::NotFound => Probe::Missing,
+        ErrorKind::Tls | ErrorKind::Config | ErrorKind::Redirected => Probe::Untrusted,
+        _ => Probe::Denied,
+    }
+}
