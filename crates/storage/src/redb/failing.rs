@@ -18,12 +18,27 @@ const FLUSH_FAILS: u8 = 2;
 const WRITE_FAILS: u8 = 3;
 
 /// A disk in memory, with a switch and a counter of flushes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Disk {
     bytes: Arc<InMemoryBackend>,
     condition: Arc<AtomicU8>,
     flush_failed: Arc<AtomicU8>,
     flushes: Arc<AtomicU64>,
+    room: Arc<AtomicU64>,
+    openings: Arc<AtomicU64>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            bytes: Arc::default(),
+            condition: Arc::default(),
+            flush_failed: Arc::default(),
+            flushes: Arc::default(),
+            room: Arc::new(AtomicU64::new(1 << 30)),
+            openings: Arc::default(),
+        }
+    }
 }
 
 impl Disk {
@@ -70,7 +85,11 @@ impl StorageBackend for Disk {
 
 impl Opener for Disk {
     fn open(&self) -> Result<Database, OpenRefused> {
+        self.openings.fetch_add(1, Ordering::SeqCst);
         checked(self.clone(), CACHE)
+    }
+    fn room(&self) -> Option<u64> {
+        Some(self.room.load(Ordering::SeqCst))
     }
     fn flush_failed(&self) -> bool {
         self.flush_failed.load(Ordering::SeqCst) != 0
@@ -97,10 +116,51 @@ async fn a_full_disk_is_told_and_gets_well_without_a_restart() {
         assert!(matches!(refused, Err(StoreError::Full(_) | StoreError::Closed(_))), "{refused:?}");
     }
     disk.turns(WELL);
+    disk.room.store(1 << 31, Ordering::SeqCst);
     store.put(key("after"), vec![2]).await.unwrap();
     assert_eq!(store.get(&key("before")).await.unwrap(), Some(vec![1]));
     assert_eq!(store.get(&key("after")).await.unwrap(), Some(vec![2]));
     assert_eq!(store.get(&key("big")).await.unwrap(), None);
+}
+
+/// S6: a disk without room costs the writes, not the reads and not the deletions.
+#[tokio::test]
+async fn without_room_only_writes_are_refused() {
+    let disk = Disk::default();
+    let store = store_on(&disk).await;
+    disk.room.store(100_000, Ordering::SeqCst);
+    for _ in 0..20 {
+        let refused = store.put(key("k"), vec![2]).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+        assert_eq!(store.get(&key("before")).await.unwrap(), Some(vec![1]));
+    }
+    store.delete(key("before")).await.unwrap();
+    assert_eq!(store.get(&key("before")).await.unwrap(), None);
+    store.transact(Batch::new()).await.unwrap();
+    disk.room.store(1 << 30, Ordering::SeqCst);
+    store.put(key("k"), vec![2]).await.unwrap();
+    assert_eq!(disk.openings.load(Ordering::SeqCst), 1);
+}
+
+/// A growth may need more than what is free; the store does not open itself again for each write that comes.
+#[tokio::test]
+async fn a_refused_growth_is_not_tried_again_before_something_changed() {
+    let disk = Disk::default();
+    let store = store_on(&disk).await;
+    disk.turns(FULL);
+    for _ in 0..20 {
+        let refused = store.put(key("big"), vec![7; 4_000_000]).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    }
+    assert!(disk.openings.load(Ordering::SeqCst) <= 3);
+    disk.turns(WELL);
+    // Whoever reads has it opened again.
+    while matches!(store.get(&key("before")).await, Err(StoreError::Closed(_))) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.get(&key("before")).await.unwrap(), Some(vec![1]));
+    store.delete(key("before")).await.unwrap();
+    store.put(key("after"), vec![2]).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,8 +8,12 @@ use redb::StorageBackend;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+/// Up to this many bytes are taken at once. The library doubles the file, up to 4 GiB at a time: taking all of that
+/// would waste more than it protects.
+const TAKEN_AT_ONCE: u64 = 64 * 1024 * 1024;
+
 /// The database file. When it grows, the space is taken at once, so that a full disk refuses the growth and not a
-/// later write in the middle of a commit.
+/// later write in the middle of a commit, and so that deletions have room on a full disk.
 #[derive(Debug)]
 pub(super) struct DiskFile {
     file: File,
@@ -23,10 +27,11 @@ impl DiskFile {
     }
 
     fn grow(&self, from: u64, to: u64) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), from, to.saturating_sub(from)) {
+        let taken = to.saturating_sub(from).min(TAKEN_AT_ONCE);
+        match fallocate(&self.file, FallocateFlags::empty(), from, taken) {
             // The file system cannot do it: a full disk shows when it is written to.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.file.set_len(to),
-            done => Ok(done?),
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.file.set_len(to),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -79,7 +79,19 @@ impl Redb {
 
     fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let open = self.database.load();
+        if open.is_none() {
+            self.nudge();
+        }
         read(open.as_deref().ok_or(StoreError::Closed("it failed, and is not open again yet"))?)
+    }
+
+    /// Has the writer try to open the database again.
+    fn nudge(&self) {
+        let (done, _) = oneshot::channel();
+        if let Some(queue) = &self.queue {
+            // A full queue does the same.
+            let _ = queue.try_send(Job { batch: Batch::new(), done });
+        }
     }
 
     async fn queued(&self, batch: Batch) -> Result<(), StoreError> {

@@ -52,6 +52,9 @@ pub(super) trait Opener: Send + 'static {
     /// Opens and checks. The previous one must have been closed.
     fn open(&self) -> Result<Database, OpenRefused>;
 
+    /// Free bytes where the file grows, if that is known.
+    fn room(&self) -> Option<u64>;
+
     /// Whether a flush ever failed: then nothing in the page cache can be trusted.
     fn flush_failed(&self) -> bool;
 }
@@ -105,6 +108,11 @@ impl Opener for DataDir {
             return Err(OpenRefused::Damaged("it is empty".to_owned()));
         }
         checked(DiskFile::new(file, Arc::clone(&self.flush_failed)), self.cache_bytes)
+    }
+
+    fn room(&self) -> Option<u64> {
+        let system = rustix::fs::statvfs(&self.file).ok()?;
+        Some(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
     fn flush_failed(&self) -> bool {

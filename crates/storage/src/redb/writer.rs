@@ -14,6 +14,10 @@ const GROUP: usize = 256;
 /// How many bytes of values share one commit, roughly.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
+/// Free bytes that are left to deletions: below this, and four times what is to be written, writes are refused before
+/// they reach the file.
+const SPARE: u64 = 4 * 1024 * 1024;
+
 /// A batch and who waits for it.
 pub(super) struct Job {
     pub(super) batch: Batch,
@@ -25,6 +29,8 @@ pub(super) struct Writer {
     opener: Box<dyn Opener>,
     database: Arc<ArcSwapOption<Database>>,
     jobs: mpsc::Receiver<Job>,
+    /// How many bytes were free when the file could not grow.
+    no_growth_at: Option<u64>,
 }
 
 /// Why a whole group failed.
@@ -37,19 +43,22 @@ pub(super) enum GroupFailed {
 }
 
 impl Writer {
-    pub(super) const fn new(
+    pub(super) fn new(
         opener: Box<dyn Opener>,
         database: Arc<ArcSwapOption<Database>>,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
-        Self { opener, database, jobs }
+        Self { opener, database, jobs, no_growth_at: None }
     }
 
     /// Until nobody can send any more; then closes the database.
     pub(super) fn run(mut self) {
         while let Some(first) = self.jobs.blocking_recv() {
             let group = self.collect(first);
-            self.commit(group);
+            let group = self.refuse_without_room(group);
+            if !group.is_empty() {
+                self.commit(group);
+            }
         }
         self.close();
     }
@@ -66,7 +75,24 @@ impl Writer {
         group
     }
 
-    fn commit(&self, group: Vec<Job>) {
+    /// Answers the batches that write, if there is no room for them, and gives back the others. A write that fails
+    /// in the file would cost an opening with all its checks, and the reads meanwhile.
+    fn refuse_without_room(&mut self, group: Vec<Job>) -> Vec<Job> {
+        let bytes: usize = group.iter().map(|job| size(&job.batch)).sum();
+        let wanted = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(4).saturating_add(SPARE);
+        let Some(room) = self.opener.room() else { return group };
+        if self.no_growth_at.is_some_and(|before| room > before) {
+            self.no_growth_at = None;
+        }
+        if room >= wanted && self.no_growth_at.is_none() {
+            return group;
+        }
+        let (writing, others) = group.into_iter().partition(|job| writes(&job.batch));
+        answer_all(writing, || StoreError::Full(std::io::ErrorKind::StorageFull.into()));
+        others
+    }
+
+    fn commit(&mut self, group: Vec<Job>) {
         let Some(database) = self.opened() else {
             return answer_all(group, || StoreError::Closed("it failed before; see the server's log"));
         };
@@ -75,6 +101,8 @@ impl Writer {
         drop(database);
         match applied {
             Ok(Ok(outcomes)) => {
+                // A commit that went through may have freed pages.
+                self.no_growth_at = None;
                 for (job, outcome) in group.into_iter().zip(outcomes) {
                     // Who gave up waiting does not hear of it.
                     let _ = job.done.send(outcome);
@@ -89,7 +117,10 @@ impl Writer {
     }
 
     /// Closes what failed, opens it again if no flush failed, and tells all of the group.
-    fn fail(&self, group: Vec<Job>, failed: GroupFailed) {
+    fn fail(&mut self, group: Vec<Job>, failed: GroupFailed) {
+        if matches!(failed, GroupFailed::Nothing(StoreError::Full(_))) {
+            self.no_growth_at = self.opener.room();
+        }
         self.close();
         if !self.opener.flush_failed() {
             // If it cannot be opened now, the next batch tries again.
@@ -234,6 +265,10 @@ fn answer_all(group: Vec<Job>, error: impl Fn() -> StoreError) {
 /// The same error for another waiter.
 fn again(error: &std::io::Error) -> std::io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error)
+}
+
+fn writes(batch: &Batch) -> bool {
+    batch.steps().iter().any(|step| matches!(step, Step::Put(..)))
 }
 
 fn size(batch: &Batch) -> usize {
