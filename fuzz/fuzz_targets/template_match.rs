@@ -49,7 +49,8 @@ fn check<G: Engine>(trie: &Trie, op: Op, path: &str) {
         Found::Row { row, captures } => {
             let row = &G::ROWS[row];
             assert_eq!(row.meta().op, op);
-            let texts: Vec<(&str, &str)> = captures.iter().map(|(name, span)| (*name, &path[span.clone()])).collect();
+            let texts: Vec<(&str, &str)> =
+                captures.iter().map(|(name, span)| (*name, &path[span.clone()])).collect();
             let made = templates(row).any(|template| rebuild(template, &texts).as_deref() == Some(path));
             assert!(made, "{path:?} is not made of {:?} and {texts:?}", row.meta().path.text());
         }
