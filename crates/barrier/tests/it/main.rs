@@ -1,8 +1,9 @@
-//! The barrier over a store in memory: ceremonies, records at rest, message numbers, views.
+//! The barrier over a store in memory and on disk: ceremonies, records at rest, message numbers, views.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "test code")]
 
 mod ceremonies;
 mod numbers;
+mod on_disk;
 mod records;
 mod sealing;
 mod views;

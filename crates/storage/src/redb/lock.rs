@@ -1,3 +1,5 @@
+//! The lock file of a data directory: one process at a time.
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;

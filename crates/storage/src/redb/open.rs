@@ -1,3 +1,5 @@
+//! Opening a database: private, locked, checked as a whole, and refused unchanged if it does not add up.
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
