@@ -22,6 +22,7 @@ pub(crate) fn build(
     settings: &Settings,
     root: &View,
     kernel: &Weak<Kernel>,
+    before: Option<&Mount>,
 ) -> Result<Arc<Mount>, Refusal> {
     let facts = entry.facts(settings);
     let view = Some(root.sub(&keys::engine_prefix(&entry.uuid)));
@@ -36,7 +37,15 @@ pub(crate) fn build(
             kv::Version::V2 => Mount::new(facts, kv::v2::KvV2, view),
         },
     };
-    Ok(Arc::new(mount))
+    Ok(Arc::new(match before {
+        Some(old) => mount.succeeding(old),
+        None => mount,
+    }))
+}
+
+/// Deletes the private storage of a token that ended.
+pub(crate) async fn destroy_private_space(cubbyhole: &View, space: &str) -> Result<(), Refusal> {
+    coffre_engines::cubbyhole::destroy(cubbyhole, space).await
 }
 
 /// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.

@@ -56,6 +56,14 @@ impl Mount {
         Self { facts, engine: Box::new(Routed::new(engine)), view, locks: Arc::default() }
     }
 
+    /// The same mount with other facts or another engine: it takes over the locks, so that requests under way on the
+    /// old one and new ones still exclude each other.
+    #[must_use]
+    pub fn succeeding(mut self, old: &Self) -> Self {
+        self.locks = Arc::clone(&old.locks);
+        self
+    }
+
     /// Its facts.
     pub const fn facts(&self) -> &MountFacts {
         &self.facts

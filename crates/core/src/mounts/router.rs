@@ -53,6 +53,11 @@ impl Router {
         }
     }
 
+    /// The mount at exactly this path (with its slash).
+    pub(crate) fn mount(&self, path: &str) -> Option<&Arc<Mount>> {
+        self.mounts.get(path)
+    }
+
     /// The entry at exactly this path (with its slash).
     pub(crate) fn entry(&self, path: &str) -> Option<&Arc<MountEntry>> {
         self.entries.get(path)

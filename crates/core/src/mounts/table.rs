@@ -37,7 +37,7 @@ impl MountTable {
         for uuid in stored::all_below(&root, keys::MOUNTS).await? {
             let entry: Option<MountEntry> = stored::load(&root, &KernelKey::Mount(&uuid).to_string()).await?;
             let entry = entry.ok_or_else(|| Refusal::bug("a mount's record went away while it was read"))?;
-            let mount = builtin::build(&entry, &settings, &root, &kernel)?;
+            let mount = builtin::build(&entry, &settings, &root, &kernel, None)?;
             router = router.with(Arc::new(entry), mount);
         }
         let fixed = ["sys/", "cubbyhole/", "auth/token/"];
@@ -114,8 +114,10 @@ impl MountTable {
     }
 
     fn publish(&self, entry: MountEntry) -> Result<(), Refusal> {
-        let mount = builtin::build(&entry, &self.settings, &self.root, &self.kernel)?;
-        self.router.store(Arc::new(self.router().with(Arc::new(entry), mount)));
+        let router = self.router();
+        let before = router.mount(&entry.path).map(|mount| &**mount);
+        let mount = builtin::build(&entry, &self.settings, &self.root, &self.kernel, before)?;
+        self.router.store(Arc::new(router.with(Arc::new(entry), mount)));
         Ok(())
     }
 }

@@ -116,11 +116,13 @@ impl Sys {
         let settings = self.kernel()?.settings().clone();
         let wanted = input.options.as_ref().and_then(|options| options.0.get("version").cloned());
         let current = entry.options.get("version").cloned().unwrap_or_else(|| "1".into());
-        if wanted.as_deref().is_some_and(|wanted| wanted != current) {
-            return Err(Refusal::invalid(
-                "the version of a kv mount is fixed: enable a new mount with version=2 and copy the secrets",
-            ));
-        }
+        let upgrades = match wanted.as_deref() {
+            Some("2") if current == "1" && entry.kind == "kv" => true,
+            Some(wanted) if wanted != current => {
+                return Err(Refusal::invalid("the version of a kv mount can only be raised from 1 to 2"));
+            }
+            _ => false,
+        };
         let tuned = MountSettings {
             default_lease_ttl: input.default_lease_ttl,
             max_lease_ttl: input.max_lease_ttl,
@@ -146,7 +148,12 @@ impl Sys {
             Ok(())
         });
         changed.await?;
-        Ok(Reply::empty())
+        let reply = Reply::empty();
+        Ok(if upgrades {
+            reply.warn("each secret is upgraded when it is first touched; readers are served meanwhile")
+        } else {
+            reply
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use coffre_engine::storage;
 
 use super::record::{TokenKey, TokenRecord};
 use super::store::TokenStore;
+use crate::builtin;
 use crate::keys::{self, KernelKey};
 use crate::stored;
 
@@ -90,7 +91,7 @@ impl TokenStore {
 
     /// Deletes what a revoked token owned, and the token last.
     async fn delete(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
-        coffre_engines::cubbyhole::destroy(&self.cubbyhole, &record.space).await?;
+        builtin::destroy_private_space(&self.cubbyhole, &record.space).await?;
         let name = key.hex();
         let mut batch = ViewBatch::new()
             .delete(KernelKey::Token(&name).to_string())
