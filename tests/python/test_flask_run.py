@@ -198,12 +198,16 @@ class TestUnavailable:
         waiting = subprocess.Popen(
             command, cwd=project.directory, env=project.env | {"COFFRE_ENV": "prod"} | env | {"COFFRE_WAIT": "60s"}
         )
-        time.sleep(1)
-        assert waiting.poll() is None and not started(project)
-        if state == "stopped":
-            down.server.start()
-        down.server.unseal()
-        assert waiting.wait(30) == 0 and started(project)
+        try:
+            time.sleep(1)
+            assert waiting.poll() is None and not started(project)
+            if state == "stopped":
+                down.server.start()
+            down.server.unseal()
+            assert waiting.wait(30) == 0 and started(project)
+        finally:
+            waiting.kill()
+            waiting.wait()
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
@@ -287,6 +291,7 @@ class TestProcess:
     def test_streams_and_arguments_pass(self, project, env):
         done = project.coffre("run", "--", "sh", "-c", 'cat; printf "%s|" "$@" >&2', "sh", "a b", "", "*", stdin="typed", **env)
         assert (done.stdout, done.stderr.endswith("a b||*|")) == ("typed", True)
+        assert "will not be parsed as flags" not in done.stderr, "behind -- everything is the command's"
 
     def test_a_signal_to_it_reaches_the_command(self, project, env):
         script = "trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"

@@ -447,7 +447,7 @@ class TestApprole:
             server.client(token="").auth.approle.login(role_id, secret_id)
         assert server.call("GET", f"auth/approle/role/{name}").status_code == 404
         answer = server.call("POST", f"auth/approle/role/{name}/secret-id", {})
-        assert (answer.status_code, answer.json()["errors"]) == (404, [f'role "{name}" does not exist'])
+        assert answer.status_code == 404 and "does not exist" in answer.json()["errors"][0]
 
     def test_single_field_views(self, server, root, approle):
         name = approle()
