@@ -6,6 +6,7 @@
 //! Architecture invariant: an answer with content comes from [`coffre_audit::Released`]. What was never understood
 //! is answered with a fixed text.
 
+pub mod config;
 mod incoming;
 mod limits;
 mod listener;
