@@ -2,9 +2,47 @@
 //!
 //! The steps, each of which takes data and returns data; nothing here prints:
 //! 1. [`Sources::read`] reads the files as python-dotenv does, and [`classify`] says what each variable is.
+//! 2. [`draft`] proposes the manifest's entries for what it does not name yet.
+//! 3. [`survey`] asks the server, and [`plan`] says what will be written where.
+//! 4. [`apply`] writes it, each write announced in the [`Journal`] first.
+//! 5. [`verify`] reads everything back as the application's own role, and compares.
+//! 6. [`rollback`] takes back what was written, and nothing else.
+//!
+//! No step touches a `.env` file. No value gets into a plan, a journal, a message or a `Debug`: values are told apart by
+//! [`Fingerprints`] under a key that stays in the [`State`] directory.
 
+mod apply;
 mod classify;
+mod document;
+mod draft;
+mod error;
+mod fingerprint;
+mod journal;
+mod plan;
+mod rollback;
+mod server_vault;
 mod source;
+mod state;
+mod status;
+mod survey;
+mod vault;
+mod verify;
 
+pub use apply::{Applied, Work, apply};
 pub use classify::{Class, Finding, classify};
+pub use draft::{Draft, draft};
+pub use error::Error;
+pub use fingerprint::Fingerprints;
+pub use journal::{Ended, FileSink, Journal, JournalError, Run, Sink, Step, Subject};
+pub use plan::{
+    Action, DocumentStep, Existing, FieldStep, Item, Overwrite, Plan, SetupStep, SourceMark, Survey, Target,
+    plan,
+};
+pub use rollback::{RolledBack, rollback};
+pub use server_vault::ServerVault;
 pub use source::{File, Oddity, OddityKind, Reader, Sources, Unreadable, Variable};
+pub use state::State;
+pub use status::{RunStatus, Status, status};
+pub use survey::survey;
+pub use vault::{Answer, Object, Place, Standing, Vault, VaultError, VaultErrorKind, role_state};
+pub use verify::{Verified, verify};

@@ -1,4 +1,5 @@
 //! Recall first: on the labelled corpus no secret is taken for a setting, whatever is drawn for its value.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use coffre_ambient::SeededEntropy;
 use coffre_migrate::{Class, File, Finding, Reader, Sources, classify};

@@ -6,7 +6,7 @@ pub(super) fn names_a_secret(name: &str) -> Option<&'static str> {
         return None;
     }
     words(name).iter().find_map(|word| {
-        let lexicon: &[(fn(&str, &str) -> bool, &'static str)] = &[
+        let lexicon: &[(Matches, &'static str)] = &[
             (contains, "pass"),
             (contains, "pwd"),
             (contains, "secret"),
@@ -42,6 +42,8 @@ pub(super) fn names_a_secret(name: &str) -> Option<&'static str> {
         lexicon.iter().find(|(matches, part)| matches(word, part)).map(|(_, part)| *part)
     })
 }
+
+type Matches = fn(&str, &str) -> bool;
 
 /// Names that hold one of those words and yet speak of something else. What they hold is still looked at.
 fn is_exception(name: &str) -> bool {

@@ -1,0 +1,264 @@
+//! What survives a crash: append-only JSON lines, each chained to the one before it by a hash. A line is durable before
+//! the action it announces. A torn last line announced nothing that happened, so it is dropped; anything else that does
+//! not fit is somebody's edit, and stops us.
+
+mod run;
+mod sink;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffre_ambient::Clock;
+use coffre_crypto::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::vault::{Object, Place, Standing};
+
+pub use run::{Ended, Run, Step, Subject};
+pub use sink::{FileSink, Sink};
+
+/// The journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Reading or writing it failed.
+    #[error(
+        "cannot use the journal {path}: {cause}; nothing further was done: correct this and run the command again"
+    )]
+    Io {
+        /// Where it is.
+        path: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// A line is not what was written.
+    #[error(
+        "line {line} of the journal {path} is not what was written there; restore the file from a backup, or move it away if nothing has to be rolled back"
+    )]
+    Changed {
+        /// Where it is.
+        path: String,
+        /// The line (from 1).
+        line: usize,
+    },
+    /// Another migration uses it.
+    #[error("another migration uses the journal {path}; wait until it has ended")]
+    Busy {
+        /// Where it is.
+        path: String,
+    },
+}
+
+/// What happened, or is about to happen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Event {
+    /// A plan begins.
+    Begin {
+        /// Its id.
+        plan: String,
+        /// The server's address.
+        server: String,
+        /// The application.
+        app: String,
+        /// The environment.
+        environment: String,
+    },
+    /// An object is about to be put.
+    SetupIntent {
+        /// Which.
+        object: Object,
+        /// Its state before; `None` if it did not exist.
+        before: Option<String>,
+        /// Its state afterwards.
+        wanted: String,
+    },
+    /// It was put.
+    SetupDone {
+        /// Which.
+        object: Object,
+    },
+    /// A document is about to be written.
+    Intent {
+        /// Which.
+        doc: Place,
+        /// Each field we set, with the fingerprint of its value.
+        fields: BTreeMap<String, String>,
+        /// The version that must be the newest one.
+        cas: u64,
+        /// How it stood before.
+        pre: Standing,
+    },
+    /// It was written.
+    Done {
+        /// Which.
+        doc: Place,
+        /// The new version.
+        version: u64,
+    },
+    /// It had been written before a crash.
+    Recovered {
+        /// Which.
+        doc: Place,
+        /// The version.
+        version: u64,
+    },
+    /// Somebody else had written it, so that ours did not land.
+    Conflict {
+        /// Which.
+        doc: Place,
+        /// The version that was found.
+        found: u64,
+    },
+    /// Everything was read back as the consumer and compared.
+    Verified {
+        /// How many variables.
+        variables: usize,
+        /// The role.
+        by: String,
+    },
+    /// A step is about to be taken back.
+    UndoIntent {
+        /// Which.
+        subject: Subject,
+    },
+    /// It was taken back.
+    UndoDone {
+        /// Which.
+        subject: Subject,
+        /// The version that brought the old value back, for a document that had one.
+        version: Option<u64>,
+    },
+    /// It was left as it is, because somebody else changed or uses it.
+    UndoLeft {
+        /// Which.
+        subject: Subject,
+    },
+    /// The run is over.
+    End {
+        /// How.
+        outcome: Ended,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    n: u64,
+    t: String,
+    prev: String,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// The journal, with its events read back into runs.
+pub struct Journal {
+    sink: Box<dyn Sink>,
+    next: u64,
+    last_hash: String,
+    runs: Vec<Run>,
+}
+
+impl Journal {
+    /// Opens what the sink holds.
+    pub fn open(mut sink: Box<dyn Sink>) -> Result<Self, JournalError> {
+        let path = sink.path();
+        let io = |cause| JournalError::Io { path: path.clone(), cause };
+        let content = sink.content().map_err(io)?;
+        let (lines, torn_at) = whole_lines(&content);
+        let mut journal = Self { sink, next: 1, last_hash: String::new(), runs: vec![] };
+        let mut good = 0;
+        for (number, line) in lines.iter().enumerate() {
+            match journal.read_line(line) {
+                Some(event) => Run::fold(&mut journal.runs, &event),
+                // Nothing was done on the strength of a last line that did not reach the disk whole.
+                None if number + 1 == lines.len() => {
+                    journal.sink.truncate(good).map_err(io)?;
+                    return Ok(journal);
+                }
+                None => return Err(JournalError::Changed { path, line: number + 1 }),
+            }
+            good += line.len() as u64 + 1;
+        }
+        if torn_at.is_some() {
+            journal.sink.truncate(good).map_err(io)?;
+        }
+        Ok(journal)
+    }
+
+    /// All runs, oldest first.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The versions of a document that are known to be ours, in any run.
+    pub(crate) fn our_versions(&self, place: &Place) -> BTreeSet<u64> {
+        let subject = Subject::Document(place.clone());
+        let steps = self.runs.iter().filter_map(|run| run.step(&subject));
+        steps.flat_map(|step| [step.landed, step.restored_as]).flatten().collect()
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.sink.path()
+    }
+
+    /// Records that everything was read back and compared.
+    pub fn verified(&mut self, clock: &dyn Clock, verified: &crate::Verified) -> Result<(), JournalError> {
+        let (variables, by) = (verified.variables(), verified.role().to_owned());
+        self.announce(clock, Event::Verified { variables, by })
+    }
+
+    /// Adds a line. It is durable only after [`Journal::sync`].
+    pub(crate) fn note(&mut self, clock: &dyn Clock, event: Event) -> Result<(), JournalError> {
+        let line = Line { n: self.next, t: clock.wall().rfc3339(), prev: self.last_hash.clone(), event };
+        let path = self.sink.path();
+        let io = |cause| JournalError::Io { path: path.clone(), cause };
+        let body = serde_json::to_string(&line).map_err(|cause| io(cause.into()))?;
+        let hash = hash(&line.prev, &body);
+        let open = body.strip_suffix('}').unwrap_or(&body);
+        self.sink.append(&format!("{open},\"h\":\"{hash}\"}}\n")).map_err(io)?;
+        self.next += 1;
+        self.last_hash = hash;
+        Run::fold(&mut self.runs, &line.event);
+        Ok(())
+    }
+
+    /// Makes all lines durable.
+    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
+        self.sink.sync().map_err(|cause| JournalError::Io { path: self.sink.path(), cause })
+    }
+
+    /// A line that is durable when this returns.
+    pub(crate) fn announce(&mut self, clock: &dyn Clock, event: Event) -> Result<(), JournalError> {
+        self.note(clock, event)?;
+        self.sync()
+    }
+
+    fn read_line(&mut self, text: &str) -> Option<Event> {
+        let (open, tail) = text.rsplit_once(",\"h\":\"")?;
+        let hash_found = tail.strip_suffix("\"}")?;
+        let body = format!("{open}}}");
+        let line: Line = serde_json::from_str(&body).ok()?;
+        let fits =
+            line.prev == self.last_hash && line.n == self.next && hash(&line.prev, &body) == hash_found;
+        if !fits {
+            return None;
+        }
+        self.next += 1;
+        hash_found.clone_into(&mut self.last_hash);
+        Some(line.event)
+    }
+}
+
+fn hash(prev: &str, body: &str) -> String {
+    digest::hex(&digest::sha256(format!("{prev}{body}").as_bytes()))
+}
+
+/// Complete lines, and where an incomplete one begins. Bytes that are no text end the readable part.
+fn whole_lines(content: &[u8]) -> (Vec<&str>, Option<usize>) {
+    let end = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let whole = content.get(..end).unwrap_or_default();
+    let lines = whole.split(|byte| *byte == b'\n').take(whole.iter().filter(|byte| **byte == b'\n').count());
+    let lines = lines.map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
+    (lines, (end < content.len()).then_some(end))
+}
