@@ -91,6 +91,7 @@ const NONE: &[Flag] = &[];
 
 /// Every command, in the order in which help lists them.
 pub(crate) const COMMANDS: &[Command] = &[
+    row("server", "", "Start a server.", run::server::FLAGS, Run::Raw(run::server::server)),
     row("read", "PATH [K=V...]", "Read data at a path.", NONE, online!(run::generic::read)),
     row("write", "PATH [K=V...]", "Write data to a path.", run::generic::WRITE, online!(run::generic::write)),
     row("patch", "PATH [K=V...]", "Merge data into what is at a path.", NONE, online!(run::generic::patch)),
@@ -105,6 +106,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     row("status", "", "Show whether the server is sealed.", NONE, online!(run::status::status)),
     row("unwrap", "[TOKEN]", "Open a wrapped answer, once.", NONE, online!(run::generic::unwrap)),
+    row(
+        "run",
+        "[--] COMMAND [ARGS...]",
+        "Run a command with the secrets of coffre.toml in its environment.",
+        run::launch::FLAGS,
+        online!(run::launch::launch),
+    ),
     row("path-help", "PATH", "Show the help of a path.", NONE, online!(run::generic::path_help)),
     row("print token", "", "Print the token in use.", NONE, Run::Local(run::local::print_token)),
     row("version", "", "Print the version.", NONE, Run::Local(run::local::version)),

@@ -40,6 +40,7 @@ impl Active {
         let audit =
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
                 .await?;
+        audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
         Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit })

@@ -37,6 +37,21 @@ pub(crate) struct DeviceRecord {
     pub(crate) local: bool,
 }
 
+/// A device that the configuration declares: it is enabled at the first unseal that does not find it.
+#[derive(Clone, Debug)]
+pub struct DeclaredDevice {
+    /// Its name, without a slash at its end.
+    pub path: String,
+    /// `file`.
+    pub kind: String,
+    /// For people.
+    pub description: String,
+    /// As set.
+    pub options: BTreeMap<String, String>,
+    /// As set.
+    pub local: bool,
+}
+
 /// The table of devices.
 pub(crate) struct AuditDevices {
     root: View,
@@ -84,6 +99,26 @@ impl AuditDevices {
         }
         devices.known.store(Arc::new(known));
         Ok(devices)
+    }
+
+    /// Enables what the configuration declares and storage does not know yet.
+    pub(crate) async fn enable_declared(
+        &self,
+        declared: &[DeclaredDevice],
+        entropy: &dyn Entropy,
+    ) -> Result<(), Refusal> {
+        for device in declared {
+            let path = format!("{}/", device.path.trim_matches('/'));
+            if self.known.load().contains_key(&path) {
+                continue;
+            }
+            let device = device.clone();
+            let (kind, description, options) = (device.kind, device.description, device.options);
+            let record =
+                DeviceRecord { uuid: String::new(), path, kind, description, options, local: device.local };
+            self.enable(record, entropy).await?;
+        }
+        Ok(())
     }
 
     /// All devices, by name.

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use coffre_storage::Store;
 use tokio::sync::Mutex;
 
 use crate::active::Active;
+use crate::audit_devices::DeclaredDevice;
 use crate::keys::{KernelKey, label};
 use crate::mounts::MountEntry;
 use crate::policies::PolicyRecord;
@@ -39,6 +40,7 @@ pub struct Kernel {
     /// Opening and shutting happen one at a time.
     turning: Mutex<()>,
     seal_requested: AtomicBool,
+    declared_audit: StdMutex<Vec<DeclaredDevice>>,
 }
 
 /// The keys of a new cluster, shown once.
@@ -80,8 +82,19 @@ impl Kernel {
                 sealed_sys,
                 turning: Mutex::default(),
                 seal_requested: AtomicBool::new(false),
+                declared_audit: StdMutex::default(),
             }
         })
+    }
+
+    /// Names the audit devices that are enabled at the next unseal, unless they are known already.
+    pub fn declare_audit(&self, devices: impl IntoIterator<Item = DeclaredDevice>) {
+        let mut declared = self.declared_audit.lock().unwrap_or_else(PoisonError::into_inner);
+        *declared = devices.into_iter().collect();
+    }
+
+    pub(crate) fn declared_audit(&self) -> Vec<DeclaredDevice> {
+        self.declared_audit.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The tables, while unsealed.

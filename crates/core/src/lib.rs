@@ -24,6 +24,7 @@ pub mod tokens;
 mod wrap;
 
 pub use active::Active;
+pub use audit_devices::DeclaredDevice;
 pub use incoming::Incoming;
 pub use kernel::{DevVault, Kernel, NewKeys, UnsealFailed};
 pub use mounts::{MountConfig, MountEntry};

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use coffre_core::Kernel;
+use coffre_http::Listener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::start::TICK;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::world::World;
+
+/// What SIGHUP makes anew besides the audit files.
+pub(crate) type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
+
+/// Serves on all listeners until SIGTERM or SIGINT, then seals.
+pub(crate) async fn serve(
+    world: &mut World,
+    kernel: Arc<Kernel>,
+    listeners: Vec<Listener>,
+    reloads: Vec<Reload>,
+) -> Outcome {
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
+    let (stop, stopped) = watch::channel(false);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        serving.spawn(coffre_http::serve(Arc::clone(&kernel), listener, stopped.clone()));
+    }
+    let mut tick = tokio::time::interval(TICK);
+    let outcome = loop {
+        tokio::select! {
+            _ = tick.tick() => kernel.tick().await,
+            _ = signals.hangup.recv() => reload(&kernel, &reloads).await,
+            _ = signals.terminate.recv() => break Ok(Exit::DONE),
+            _ = signals.interrupt.recv() => break Ok(Exit::DONE),
+            ended = serving.join_next() => if let Some(Ok(Err(error))) = ended {
+                break Err(Failure::local(format!("a listener failed: {error}")));
+            },
+        }
+    };
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    while serving.join_next().await.is_some() {}
+    kernel.seal().await;
+    world.finish();
+    outcome
+}
+
+async fn reload(kernel: &Kernel, reloads: &[Reload]) {
+    for (device, error) in kernel.broker().reopen().await {
+        tracing::error!(device, %error, "an audit device was not reopened; it goes on where it was");
+    }
+    for reload in reloads {
+        if let Err(error) = reload() {
+            tracing::error!(error, "not reloaded; what was loaded before goes on");
+        }
+    }
+    tracing::info!("reloaded");
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}

@@ -1,0 +1,161 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_ambient::{SystemClock, SystemEntropy};
+use coffre_core::{Kernel, Settings};
+use coffre_http::config::{self, Config, Storage};
+use coffre_http::{Limits, Listener};
+use coffre_storage::redb::{Redb, RedbOptions};
+use coffre_storage::{Memory, Store};
+use tokio::net::TcpListener;
+
+use super::serve::{Reload, serve};
+use crate::args::Parsed;
+use crate::outcome::{Failure, Outcome};
+use crate::world::World;
+
+/// A server from its configuration.
+pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config) -> Outcome {
+    for warning in &config.warnings {
+        world.warn(&format!("warning: {warning}"));
+    }
+    let (mut listeners, mut reloads) = (Vec::new(), Vec::<Reload>::new());
+    let mut addresses = Vec::new();
+    for listener in &config.listeners {
+        let (bound, reload) = bind(listener).await?;
+        let address = bound.socket.local_addr().map_err(|error| Failure::local(error.to_string()))?;
+        let scheme = if bound.tls.is_some() { "https" } else { "http" };
+        addresses.push(format!("{scheme}://{address}"));
+        listeners.push(bound);
+        reloads.extend(reload);
+    }
+    let store = open_store(&config.storage)?;
+    let settings = settings(&config, addresses.first());
+    let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
+    kernel.declare_audit(config.audit.declared.iter().map(|device| coffre_core::DeclaredDevice {
+        path: device.path.clone(),
+        kind: device.kind.clone(),
+        description: device.description.clone(),
+        options: device.options.clone(),
+        local: device.local,
+    }));
+    let pid_file = parsed.one("pid-file").map(PathBuf::from).or_else(|| config.pid_file.clone());
+    let pid_file = pid_file.map(PidFile::write).transpose()?;
+    announce(world, &config, &addresses);
+    let outcome = serve(world, kernel, listeners, reloads).await;
+    drop(pid_file);
+    outcome
+}
+
+/// Reads the files; problems name the file, the line and what to do.
+pub(crate) fn load(world: &World, files: &[PathBuf]) -> Result<Config, Failure> {
+    config::load(files, &|name| world.env.var(name)).map_err(|error| Failure::local(full_text(&error)))
+}
+
+async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>), Failure> {
+    let address = listener.address.to_string();
+    let socket = TcpListener::bind(&address).await;
+    let socket = socket.map_err(|error| Failure::local(format!("cannot listen on {address}: {error}")))?;
+    let limits = Limits {
+        max_body: usize::try_from(listener.max_request_size).unwrap_or(usize::MAX),
+        headers: listener.timeouts.read_header,
+        answer: listener.max_request_duration,
+        ..Limits::default()
+    };
+    let Some(settings) = &listener.tls else { return Ok((Listener { socket, tls: None, limits }, None)) };
+    let _ = settings;
+    Err(Failure::local("tls is being built"))
+}
+
+fn open_store(storage: &Storage) -> Result<Arc<dyn Store>, Failure> {
+    match storage {
+        Storage::Memory => Ok(Arc::new(Memory::new())),
+        Storage::Redb { path } => {
+            let store = Redb::open(path, RedbOptions::default())
+                .map_err(|error| Failure::local(full_text(&error)))?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+fn settings(config: &Config, address: Option<&String>) -> Settings {
+    Settings {
+        default_ttl: config.default_lease_ttl,
+        max_ttl: config.max_lease_ttl,
+        storage_type: if matches!(config.storage, Storage::Memory) { "inmem" } else { "redb" },
+        api_addr: config.api_addr.clone().or_else(|| address.cloned()).unwrap_or_default(),
+        audit_over_http: config.audit.over_http,
+        audit_directory: config.audit.directory.clone(),
+    }
+}
+
+fn announce(world: &mut World, config: &Config, addresses: &[String]) {
+    let storage = match &config.storage {
+        Storage::Memory => "inmem (everything is lost when the server stops)".to_owned(),
+        Storage::Redb { path } => format!("redb in {}", path.display()),
+    };
+    let listeners = addresses.join(", ");
+    world.say(&format!(
+        "==> Server configuration:\n\n               Listeners: {listeners}\n                 Storage: {storage}\n               \
+         Log Level: {}\n                 Version: coffre v{}\n",
+        config.log_level.word(),
+        env!("CARGO_PKG_VERSION"),
+    ));
+    world.say("==> Vault server started! Log data will stream in below:\n");
+    world.finish();
+}
+
+/// The process id's file, gone with the process.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: PathBuf) -> Result<Self, Failure> {
+        let text = format!("{}\n", std::process::id());
+        std::fs::write(&path, text).map_err(|error| {
+            Failure::local(format!("cannot write the pid file {}: {error}", path.display()))
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The certificate of `-dev-tls`, made now; its PEM is written where the owner can find it.
+pub(crate) fn dev_certificate(
+    parsed: &Parsed,
+    bound: std::net::SocketAddr,
+) -> Result<(Arc<rustls::ServerConfig>, PathBuf), Failure> {
+    let folder = match parsed.one("dev-tls-cert-dir") {
+        Some(folder) => PathBuf::from(folder),
+        None => std::env::temp_dir().join(format!("coffre-tls-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::local(format!("cannot make {}: {error}", folder.display())))?;
+    let _ = (bound, folder);
+    Err(Failure::local("tls is being built"))
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::local(format!("cannot write {}: {error}", path.display())))
+}
+
+/// An error and its causes, in one line.
+fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// How often the kernel's background work runs.
+pub(super) const TICK: Duration = Duration::from_secs(1);
