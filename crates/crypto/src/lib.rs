@@ -3,7 +3,7 @@
 //! Threat model: whoever can read or change what is stored, and whoever can measure how long we take. Not in scope:
 //! somebody who reads our memory.
 //!
-//! * [`safe`] is what callers use: [`envelope`] (AES-256-GCM, nonce from the kernel for each message), [`derive`]
+//! * [`safe`] is what callers use: [`envelope`] (AES-256-GCM, nonce from the kernel for each message), [`mod@derive`]
 //!   (HKDF-SHA-256), [`mac`] (HMAC-SHA-256), [`digest`] (SHA-256).
 //! * `hazmat` holds the raw primitives and is private: nobody else can choose a nonce.
 //! * [`Keyring`] holds the terms of a key that is rotated.
