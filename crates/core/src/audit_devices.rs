@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use coffre_ambient::{Entropy, ids};
 use coffre_api::Refusal;
 use coffre_api::sys::audit::AuditOutput;
-use coffre_audit::{Broker, DeviceSpec, EnableError, FileDevice};
+use coffre_audit::{Broker, DeviceSpec, EnableError, FileDevice, Head};
 use coffre_barrier::{Unsealed, View, ViewBatch};
 use coffre_crypto::derive;
 use coffre_engine::storage;
@@ -37,6 +37,16 @@ pub(crate) struct DeviceRecord {
     pub(crate) local: bool,
 }
 
+/// How far a device's chain had come when this was written; kept in storage, so that a log whose end was cut off
+/// shows a gap at its next line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeadRecord {
+    /// The number of entries.
+    pub(crate) seq: u64,
+    /// The last entry's link, 64 hexadecimal digits.
+    pub(crate) link: String,
+}
+
 /// A device that the configuration declares: it is enabled at the first unseal that does not find it.
 #[derive(Clone, Debug)]
 pub struct DeclaredDevice {
@@ -60,6 +70,8 @@ pub(crate) struct AuditDevices {
     /// The devices' keys are derived from this one.
     device_root: SecretBytes<32>,
     known: ArcSwap<BTreeMap<String, Arc<DeviceRecord>>>,
+    /// What was kept last, by name.
+    heads: Mutex<BTreeMap<String, HeadRecord>>,
     changing: Mutex<()>,
 }
 
@@ -82,6 +94,7 @@ impl AuditDevices {
             settings: settings.clone(),
             device_root,
             known: ArcSwap::default(),
+            heads: Mutex::default(),
             changing: Mutex::default(),
         };
         devices.broker.disable_all();
@@ -121,6 +134,34 @@ impl AuditDevices {
         Ok(())
     }
 
+    /// Keeps in storage how far each device's chain has come. Idempotent; a timer calls it, and the seal.
+    pub(crate) async fn keep_heads(&self) -> Result<(), Refusal> {
+        let mut kept = self.heads.lock().await;
+        let mut batch = ViewBatch::new();
+        let mut changed = Vec::new();
+        for (path, head) in self.broker.heads() {
+            let record = HeadRecord { seq: head.seq, link: hex::encode(head.link) };
+            if kept.get(&path) != Some(&record) {
+                let key = KernelKey::AuditHead(path.trim_end_matches('/')).to_string();
+                batch = batch.put(key, stored::bytes(&record)?);
+                changed.push((path, record));
+            }
+        }
+        if !batch.is_empty() {
+            self.root.transact(batch).await.map_err(storage)?;
+            kept.extend(changed);
+        }
+        Ok(())
+    }
+
+    async fn kept_head(&self, path: &str) -> Result<Option<Head>, Refusal> {
+        let key = KernelKey::AuditHead(path.trim_end_matches('/')).to_string();
+        let Some(record) = stored::load::<HeadRecord>(&self.root, &key).await? else { return Ok(None) };
+        let mut link = [0; 32];
+        hex::decode_to_slice(&record.link, &mut link).map_err(Refusal::bug)?;
+        Ok(Some(Head { seq: record.seq, link }))
+    }
+
     /// All devices, by name.
     pub(crate) fn list(&self) -> BTreeMap<String, AuditOutput> {
         self.known.load().iter().map(|(name, record)| (name.clone(), record.output())).collect()
@@ -154,7 +195,9 @@ impl AuditDevices {
     pub(crate) async fn disable(&self, path: &str) -> Result<(), Refusal> {
         let _held = self.changing.lock().await;
         let key = KernelKey::Audit(path.trim_end_matches('/')).to_string();
-        self.root.delete(&key).await.map_err(storage)?;
+        let head = KernelKey::AuditHead(path.trim_end_matches('/')).to_string();
+        let batch = ViewBatch::new().delete(key).delete(head);
+        self.root.transact(batch).await.map_err(storage)?;
         self.broker.disable(path);
         let mut known = BTreeMap::clone(&self.known.load());
         known.remove(path);
@@ -167,8 +210,11 @@ impl AuditDevices {
         let spec = DeviceSpec::parse(&record.kind, &record.options, root)
             .map_err(|e| Refusal::invalid(e.to_string()))?;
         let key = derive::subkey(&self.device_root, &record.uuid);
-        let device = FileDevice::open(spec.file, &key, PATIENCE)
-            .map_err(|e| Refusal::invalid(e.to_string()).because(e))?;
+        // A new device begins a new chain; one that was there before goes on where it was.
+        let head = if test { None } else { self.kept_head(&record.path).await? };
+        let file = head.into_iter().fold(spec.file, coffre_audit::FileOptions::resuming);
+        let device =
+            FileDevice::open(file, &key, PATIENCE).map_err(|e| Refusal::invalid(e.to_string()).because(e))?;
         let enabled =
             self.broker.enable(&record.path, Box::new(device), &key, spec.hash_accessors, test).await;
         enabled.map_err(|e| match e {

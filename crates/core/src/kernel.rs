@@ -204,7 +204,11 @@ impl Kernel {
     /// Shuts: requests under way get a bounded time, then the keys leave memory.
     pub async fn seal(&self) {
         let _turn = self.turning.lock().await;
-        self.active.store(None);
+        let active = self.active.swap(None);
+        if let Some(active) = active {
+            let kept = active.audit.keep_heads().await;
+            self.log_cause("seal", kept.as_ref().err());
+        }
         self.barrier.seal().await;
         self.broker.disable_all();
         tracing::info!("sealed");
@@ -224,9 +228,9 @@ impl Kernel {
     /// One round of the kernel's background work: what has ended is revoked. Idempotent; a timer calls it.
     pub async fn tick(&self) {
         let Some(active) = self.active() else { return };
-        if let Err(refusal) = active.tokens.expire().await {
-            self.log_cause("background", Some(&refusal));
-        }
+        let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
+        self.log_cause("expiry", expired.as_ref().err());
+        self.log_cause("audit", kept.as_ref().err());
     }
 
     /// Initialises and opens a development server: one share, a chosen or drawn root token, `secret/` as KV

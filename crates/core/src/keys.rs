@@ -23,6 +23,8 @@ pub(crate) enum KernelKey<'a> {
     Mount(&'a str),
     /// `core/audit/<name>`: JSON of [`crate::audit_devices::DeviceRecord`].
     Audit(&'a str),
+    /// `core/audit-head/<name>`: JSON of [`crate::audit_devices::HeadRecord`]; how far a device's chain had come.
+    AuditHead(&'a str),
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -36,6 +38,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Policy(name) => write!(f, "{POLICIES}{name}"),
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
+            Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
         }
     }
 }
