@@ -13,6 +13,7 @@ mod listener;
 mod outgoing;
 mod service;
 mod status;
+pub mod tls;
 
 pub use limits::Limits;
 pub use listener::{Listener, Stop, serve};
