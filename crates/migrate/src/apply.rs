@@ -41,7 +41,7 @@ pub struct Work<'a, V> {
     /// Under the key of the state directory.
     pub prints: &'a Fingerprints,
     /// Told what has just been done.
-    pub progress: &'a (dyn Fn(&str) + Sync),
+    pub progress: &'a dyn Fn(&str),
 }
 
 /// Applies a plan. `sources` are the files as they are now; they must be what the plan was made from.
@@ -95,6 +95,18 @@ fn unmoved_sources(plan: &Plan, sources: &Sources, prints: &Fingerprints) -> Res
     for source in &plan.sources {
         if now.get(source.file.as_str()) != Some(&source.mark) {
             return Err(Error::SourceMoved { file: source.file.clone() });
+        }
+    }
+    // The same file can give another value: with another release declared, or another environment behind `${…}`.
+    for (place, field) in
+        plan.documents.iter().flat_map(|step| step.fields.iter().map(move |field| (&step.place, field)))
+    {
+        let variable = sources.variable(&field.variable);
+        let value = variable.and_then(|variable| variable.value.as_ref());
+        let now = value.map(|value| prints.of(&format!("{place}:{}", field.field), value));
+        if now.as_ref() != Some(&field.fingerprint) {
+            let file = variable.map_or_else(|| field.variable.clone(), |variable| variable.file.clone());
+            return Err(Error::SourceMoved { file });
         }
     }
     Ok(())

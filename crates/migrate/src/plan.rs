@@ -26,6 +26,8 @@ pub struct Plan {
     pub environment: String,
     /// The server's address.
     pub server: String,
+    /// The release of python-dotenv that was declared, if one was.
+    pub dotenv_release: Option<String>,
     /// The files with their keyed fingerprints.
     pub sources: Vec<SourceMark>,
     /// Mounts, policies and roles, in the order in which they are needed.
@@ -260,6 +262,7 @@ pub fn plan(
         app: target.manifest.app().to_owned(),
         environment: target.environment.to_owned(),
         server: target.server.to_owned(),
+        dotenv_release: sources.reader.release().map(str::to_owned),
         sources: marks.collect(),
         setup,
         documents,

@@ -26,6 +26,26 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// From what was declared (`1.2.4`), if anything was; `None` if that is no release.
+    #[must_use]
+    pub fn declared(release: Option<&str>) -> Option<Self> {
+        match release {
+            None => Some(Self::Unknown),
+            Some(release) => Generation::of_release(release).map(Self::Declared),
+        }
+    }
+
+    /// A release that reads as this reader does; `None` if it is not known which one does.
+    #[must_use]
+    pub const fn release(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Declared(Generation::Before1_2_3) => Some("1.2.2"),
+            Self::Declared(Generation::Is1_2_3) => Some("1.2.3"),
+            Self::Declared(Generation::Since1_2_4) => Some("1.2.4"),
+        }
+    }
+
     const fn generation(self) -> Generation {
         match self {
             Self::Declared(generation) => generation,
@@ -46,6 +66,7 @@ pub struct Unreadable {
 
 /// All files together; a later file's value wins, as when they are loaded one after the other with override.
 pub struct Sources {
+    pub(crate) reader: Reader,
     pub(crate) files: Vec<File>,
     pub(crate) variables: Vec<Variable>,
     pub(crate) oddities: Vec<Oddity>,
@@ -141,7 +162,7 @@ impl OddityKind {
 impl Sources {
     /// Reads the files in the order in which the application loads them. `env` is what `${…}` may refer to.
     pub fn read(files: Vec<File>, reader: Reader, env: &dyn EnvLookup) -> Result<Self, Unreadable> {
-        let mut sources = Self { files: vec![], variables: vec![], oddities: vec![] };
+        let mut sources = Self { reader, files: vec![], variables: vec![], oddities: vec![] };
         for file in files {
             sources.add(&file, reader, env)?;
             sources.files.push(file);

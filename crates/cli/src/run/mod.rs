@@ -9,6 +9,7 @@ pub(crate) mod launch;
 pub(crate) mod lease;
 pub(crate) mod local;
 pub(crate) mod login;
+pub(crate) mod migrate;
 pub(crate) mod mounts;
 pub(crate) mod operator;
 pub(crate) mod policy;

@@ -1,0 +1,214 @@
+//! How the steps of a migration look: lines for people, JSON for scripts. No value is in what they are given.
+
+use std::path::Path;
+
+use coffre_migrate::{
+    Action, Applied, Class, Draft, Finding, Item, Oddity, Plan, RolledBack, Sources, Status, Verified,
+};
+use serde_json::json;
+
+use super::{tally, wants_json};
+use crate::call::Call;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::render;
+
+pub(super) fn init(
+    call: &mut Call,
+    path: &Path,
+    draft: &Draft,
+    findings: &[Finding],
+    sources: &Sources,
+) -> Outcome {
+    if wants_json(call) {
+        let found: Vec<_> = findings
+            .iter()
+            .map(|f| json!({ "name": f.name, "class": f.class, "reason": f.reason, "file": f.file, "line": f.line }))
+            .collect();
+        let added: Vec<_> = draft.entries.iter().map(|entry| &entry.name).chain(&draft.config).collect();
+        let odd = sources.oddities();
+        return json(call, &json!({ "manifest": path, "findings": found, "added": added, "oddities": odd }));
+    }
+    let classes = tally(findings.iter().map(|finding| class(finding.class)));
+    let classes: Vec<String> = classes.into_iter().map(|(class, many)| format!("{many} {class}")).collect();
+    call.world.say(&format!("Found {}: {}", count(findings.len(), "variable"), classes.join(", ")));
+    let rows =
+        findings.iter().map(|f| vec![format!("  {}", f.name), class(f.class).to_owned(), f.reason.clone()]);
+    let rows: Vec<_> = rows.collect();
+    call.world.say(&render::columns(&rows));
+    oddities(call, sources.oddities());
+    let added = draft.entries.len() + draft.config.len();
+    if added == 0 {
+        call.world.say(&format!("\n{} names them all; nothing was changed.", path.display()));
+    } else {
+        call.world.say(&format!(
+            "\nWrote {} to {}: look it through, then run",
+            count(added, "variable"),
+            path.display()
+        ));
+        call.world.say("  coffre migrate plan");
+    }
+    Ok(Exit::DONE)
+}
+
+pub(super) fn plan(call: &mut Call, plan: &Plan) -> Outcome {
+    let exit = if plan.questions.is_empty() { Exit::DONE } else { Exit::LOCAL };
+    if wants_json(call) {
+        json(call, &json!(plan))?;
+        return Ok(exit);
+    }
+    let id = plan.plan_id.get(..12).unwrap_or_default();
+    call.world.say(&format!("Plan {id}: {} in {} on {}\n", plan.app, plan.environment, plan.server));
+    let setup = plan.setup.iter().map(|step| {
+        vec![
+            format!("{} {}", sign(step.action), step.action.word()),
+            step.object.to_string(),
+            String::new(),
+            String::new(),
+        ]
+    });
+    let items = plan.items.iter().map(row);
+    let rows: Vec<_> = setup.chain(items).collect();
+    call.world.say(&render::columns(&rows));
+    oddities(call, &plan.oddities);
+    if plan.questions.is_empty() {
+        call.world.say(&match plan.writes() {
+            0 => "\nEverything is there already; there is nothing to apply.".to_owned(),
+            writes => format!("\n{} to write. Next:\n  coffre migrate apply", count(writes, "object")),
+        });
+        return Ok(Exit::DONE);
+    }
+    let questions: Vec<String> = plan.questions.iter().map(|question| format!("  - {question}")).collect();
+    let many = count(questions.len(), "open question");
+    Err(Failure { exit, text: format!("{many}; this plan cannot be applied:\n{}", questions.join("\n")) })
+}
+
+fn row(item: &Item) -> Vec<String> {
+    let to = item.to.clone().unwrap_or_else(|| "stays in the environment".to_owned());
+    let print = item.fingerprint.as_ref().and_then(|print| print.get(..8)).map(|print| format!("fp {print}"));
+    let why = format!("{}: {}", class(item.class), item.reason);
+    vec![
+        format!("{} {}", sign(item.action), item.action.word()),
+        item.name.clone(),
+        to,
+        format!("{} {why}", print.unwrap_or_default()),
+    ]
+}
+
+pub(super) fn applied(call: &mut Call, applied: &Applied) -> Outcome {
+    if wants_json(call) {
+        let Applied { objects, documents, recovered, nothing_to_do } = applied;
+        return json(
+            call,
+            &json!({ "objects": objects, "documents": documents, "recovered": recovered, "nothing_to_do": nothing_to_do }),
+        );
+    }
+    if applied.nothing_to_do {
+        return say(
+            call,
+            "Everything is there already; nothing was written.\nNext:\n  coffre migrate verify",
+        );
+    }
+    let recovered = match applied.recovered {
+        0 => String::new(),
+        many => format!(" ({many} had been written before the interruption)"),
+    };
+    let objects = count(applied.objects, "object");
+    let documents = count(applied.documents + applied.recovered, "document");
+    say(
+        call,
+        &format!(
+            "Applied: {documents}{recovered}, {objects} set up. The .env file was not touched.\nNext:\n  coffre migrate verify"
+        ),
+    )
+}
+
+pub(super) fn verified(call: &mut Call, verified: &Verified) -> Outcome {
+    let (variables, from_vault) = (verified.variables(), verified.from_vault());
+    if wants_json(call) {
+        let role = verified.role();
+        return json(
+            call,
+            &json!({ "verified": true, "variables": variables, "from_vault": from_vault, "role": role }),
+        );
+    }
+    let role = verified.role();
+    say(
+        call,
+        &format!(
+            "Verified as {role}: {} equal byte for byte, {from_vault} of them from the vault; it can read nothing else, and write nothing.",
+            count(variables, "variable")
+        ),
+    )
+}
+
+pub(super) fn rolled_back(call: &mut Call, undone: &RolledBack) -> Outcome {
+    if wants_json(call) {
+        return json(call, &json!({ "plan": undone.plan, "undone": undone.undone, "left": undone.left }));
+    }
+    let id = undone.plan.get(..12).unwrap_or_default();
+    call.world.say(&format!("Rolled plan {id} back: {} taken back.", count(undone.undone, "step")));
+    for left in &undone.left {
+        call.world.warn(&format!("left as it is: {left}"));
+    }
+    Ok(Exit::DONE)
+}
+
+pub(super) fn status(call: &mut Call, status: &Status) -> Outcome {
+    if wants_json(call) {
+        return json(call, &json!(status));
+    }
+    let rows = status.runs.iter().map(|run| {
+        let id = run.plan.get(..12).unwrap_or_default().to_owned();
+        let counts = format!(
+            "{} written, {} in doubt, {} in conflict, {} taken back",
+            run.landed, run.in_doubt, run.conflicts, run.undone
+        );
+        vec![id, run.state.to_owned(), run.server.clone(), counts]
+    });
+    let rows: Vec<_> = rows.collect();
+    let shown = if rows.is_empty() { "No plan was applied yet.".to_owned() } else { render::columns(&rows) };
+    say(call, &format!("{shown}\nNext: {}", status.next))
+}
+
+fn oddities(call: &mut Call, odd: &[Oddity]) {
+    for odd in odd {
+        let name = odd.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        call.world.warn(&format!("{}:{}: {name}{}", odd.file, odd.line, odd.kind.advice()));
+    }
+}
+
+fn say(call: &mut Call, text: &str) -> Outcome {
+    call.world.say(text);
+    Ok(Exit::DONE)
+}
+
+fn json(call: &mut Call, value: &serde_json::Value) -> Outcome {
+    call.world.say(&format!("{value:#}"));
+    Ok(Exit::DONE)
+}
+
+/// `1 object`, `2 objects`.
+pub(super) fn count(many: usize, what: &str) -> String {
+    format!("{many} {what}{}", if many == 1 { "" } else { "s" })
+}
+
+const fn class(class: Class) -> &'static str {
+    match class {
+        Class::Secret => "secret",
+        Class::Composed => "composed",
+        Class::Config => "config",
+        Class::Placeholder => "placeholder",
+        Class::Ambiguous => "ambiguous",
+    }
+}
+
+const fn sign(action: Action) -> &'static str {
+    match action {
+        Action::Create => "+",
+        Action::Update => "~",
+        Action::Same => "=",
+        Action::Conflict => "!",
+        Action::Skip => "-",
+        Action::Template => "*",
+    }
+}
