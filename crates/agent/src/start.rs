@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_ambient::Clock;
 use coffre_client::{Body, Client, Error, ErrorKind};
-use coffre_dotenv::{Document, Interpolation, Precedence};
+use coffre_dotenv::{Document, Interpolation, Precedence, Values};
 use coffre_manifest::Manifest;
 use coffre_secret::SecretText;
 
@@ -29,8 +29,8 @@ pub struct Plan<'a> {
     pub client: Option<&'a Client>,
     /// How long to wait for the server outside development.
     pub wait: Duration,
-    /// `.env`, if there is one. It is not looked at before the decision allows it.
-    pub dotenv: Option<&'a Document>,
+    /// Reads `.env`, if there is one. It is asked only when the decision allows it: in development, or to go back.
+    pub dotenv: &'a dyn Fn() -> Result<Option<Document>, String>,
     /// The process environment.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
     /// Time.
@@ -93,6 +93,9 @@ pub enum Refusal {
         "the server does not have everything that the manifest names: {0}. Add it (coffre migrate), or take it out of coffre.toml"
     )]
     Incomplete(#[from] Incomplete),
+    /// `.env` is there, is needed, and cannot be read.
+    #[error("{0}")]
+    Dotenv(String),
     /// No identity.
     #[error("{0}")]
     Identity(#[from] crate::identity::NoIdentity),
@@ -109,7 +112,7 @@ pub async fn start(
     let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
     match (source::before_probe(setting), plan.client) {
         (Decision::Ask, Some(client)) => ask(plan, client, identity()?, report).await,
-        (Decision::Dotenv(why), _) => Ok(from_dotenv(plan, why, report)),
+        (Decision::Dotenv(why), _) => from_dotenv(plan, why, report),
         _ => Err(Refusal::NoAddress { environment: described(plan.environment) }),
     }
 }
@@ -128,6 +131,7 @@ async fn ask(
         let error = match attempt(plan, client, &mut identity).await {
             Ok(values) => return Ok(Started { values, source: "vault", without_value: vec![] }),
             Err(Failed::Incomplete(incomplete)) => return Err(incomplete.into()),
+            Err(Failed::Dotenv(text)) => return Err(Refusal::Dotenv(text)),
             Err(Failed::Call(error)) => error,
         };
         let probe = probe_of(&error);
@@ -136,7 +140,7 @@ async fn ask(
         match source::after_probe(dev, probe) {
             Decision::Dotenv(why) => {
                 report(&format!("{address}: {error}"));
-                return Ok(from_dotenv(plan, why, report));
+                return from_dotenv(plan, why, report);
             }
             Decision::Wait if waited < plan.wait => {
                 if !told {
@@ -164,6 +168,7 @@ async fn ask(
 enum Failed {
     Call(Error),
     Incomplete(Incomplete),
+    Dotenv(String),
 }
 
 async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> Result<Vec<Resolved>, Failed> {
@@ -176,74 +181,78 @@ async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> R
         let _ = logged_in.client.write("auth/token/revoke-self", Body::fields([])).await;
     }
     let documents = documents.map_err(Failed::Call)?;
-    let dev = plan.environment.is_dev();
-    let in_file = dotenv_lookup(plan);
-    let local = |name: &str| if dev { in_file(name) } else { None };
+    // Outside development the file is not even opened.
+    let in_file = match plan.environment.is_dev() {
+        true => DotenvValues::of(plan).map_err(Failed::Dotenv)?,
+        false => DotenvValues(None),
+    };
+    let local = |name: &str| in_file.get(name);
     let mut values =
         resolve::assemble(plan.manifest, environment, &documents, &local).map_err(Failed::Incomplete)?;
-    if dev {
-        values.extend(settings_of_dotenv(plan));
-    }
+    // A developer keeps the settings that are no secrets in the file; the process environment wins.
+    let settings = plan.manifest.config().iter().filter(|name| (plan.lookup)(name).is_none());
+    values.extend(settings.filter_map(|name| {
+        let value = in_file.get(name)?;
+        Some(Resolved { name: name.clone(), value, origin: Origin::Dotenv })
+    }));
     Ok(values)
 }
 
-/// What `.env` says about the manifest's settings, which are no secrets: a developer keeps them there.
-fn settings_of_dotenv(plan: &Plan<'_>) -> Vec<Resolved> {
-    let in_file = dotenv_lookup(plan);
-    let absent = plan.manifest.config().iter().filter(|name| (plan.lookup)(name).is_none());
-    absent
-        .filter_map(|name| {
-            let value = in_file(name)?;
-            Some(Resolved { name: name.clone(), value, origin: Origin::Dotenv })
-        })
-        .collect()
-}
+/// What `dotenv_values` would give.
+struct DotenvValues(Option<Values>);
 
-/// One name as `dotenv_values` would give it.
-fn dotenv_lookup<'a>(plan: &'a Plan<'_>) -> impl Fn(&str) -> Option<SecretText> + 'a {
-    let values = plan.dotenv.map(|document| {
+impl DotenvValues {
+    fn of(plan: &Plan<'_>) -> Result<Self, String> {
         let env = |name: &str| (plan.lookup)(name).map(SecretText::new);
-        document.values(&env, Precedence::FileFirst, Interpolation::On)
-    });
-    move |name| values.as_ref()?.get(name).flatten().map(SecretText::duplicate)
+        let document = (plan.dotenv)()?;
+        Ok(Self(document.map(|document| document.values(&env, Precedence::FileFirst, Interpolation::On))))
+    }
+
+    fn get(&self, name: &str) -> Option<SecretText> {
+        self.0.as_ref()?.get(name).flatten().map(SecretText::duplicate)
+    }
 }
 
 /// What `load_dotenv` would do: the process environment wins, and everything in the file counts.
-fn from_dotenv(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> Started {
+fn from_dotenv(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> Result<Started, Refusal> {
     let source = announce(plan, why, report);
     let env = |name: &str| (plan.lookup)(name).map(SecretText::new);
+    let document = (plan.dotenv)().map_err(Refusal::Dotenv)?;
     let loaded =
-        plan.dotenv.map(|document| document.load(&env, Precedence::EnvironmentFirst, Interpolation::On));
+        document.map(|document| document.load(&env, Precedence::EnvironmentFirst, Interpolation::On));
     let loaded = loaded.unwrap_or_default();
     if let Some(stopped) = &loaded.stopped {
         report(&format!("reading .env ended early: {stopped}"));
     }
     let dev = plan.environment.is_dev();
-    let mut values: Vec<Resolved> = loaded
-        .set
-        .into_iter()
-        // Outside development a file does not get to say which environment this is.
-        .filter(|(name, _)| dev || !STATED_BY.contains(&name.as_str()))
-        .map(|(name, value)| Resolved { name, value, origin: Origin::Dotenv })
-        .collect();
+    // Outside development a file does not get to say which environment this is.
+    let set = loaded.set.into_iter().filter(|(name, _)| dev || !STATED_BY.contains(&name.as_str()));
+    let mut values: Vec<Resolved> =
+        set.map(|(name, value)| Resolved { name, value, origin: Origin::Dotenv }).collect();
+    let without_value = complete(plan, &mut values);
+    Ok(Started { values, source, without_value })
+}
+
+/// Composes what the file and the environment do not have, and names what has no value then.
+fn complete(plan: &Plan<'_>, values: &mut Vec<Resolved>) -> Vec<String> {
     let known = |name: &str, values: &[Resolved]| -> Option<SecretText> {
         let found = values.iter().find(|resolved| resolved.name == name);
-        found.map(|resolved| resolved.value.duplicate()).or_else(|| env(name))
+        found.map(|resolved| resolved.value.duplicate()).or_else(|| (plan.lookup)(name).map(SecretText::new))
     };
     let mut without_value = Vec::new();
     for entry in plan.manifest.entries() {
-        if known(&entry.name, &values).is_some() {
+        if known(&entry.name, values).is_some() {
             continue;
         }
         let composed = entry.template.as_ref().filter(|_| entry.dynamic.is_none());
-        match composed.and_then(|template| template.render(|name| known(name, &values)).ok()) {
+        match composed.and_then(|template| template.render(|name| known(name, values)).ok()) {
             Some(value) => {
                 values.push(Resolved { name: entry.name.clone(), value, origin: Origin::Composed })
             }
             None => without_value.push(entry.name.clone()),
         }
     }
-    Started { values, source, without_value }
+    without_value
 }
 
 fn announce(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> &'static str {

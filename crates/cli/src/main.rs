@@ -89,11 +89,14 @@ fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World
             return (world, Ok(Exit::DONE));
         }
         Err(BadArgs::Wrong(text)) => {
-            let usage = format!("{text}\n\n{}", command.help(&world.program));
-            return (world, Err(Failure::local(usage)));
+            let (program, name) = (&world.program, command.name);
+            let text = format!("{text}\n\nUsage: {program} {name} [options] {}", command.operands);
+            let text = format!("{text}\nSee `{program} {name} -help` for the options.");
+            return (world, Err(Failure::local(text)));
         }
     };
-    if let Some(warning) = parsed.misplaced() {
+    // What `run` is given are the flags of another program.
+    if let Some(warning) = parsed.misplaced().filter(|_| !command.operands.contains("COMMAND")) {
         world.warn(&warning);
     }
     let (mut call, problem) = Call::new(world, command, parsed);

@@ -10,7 +10,11 @@ pub(crate) fn for_call(doing: &str, address: &str, error: &Error) -> String {
     let mut text = format!("Error {doing}: ");
     match error.status() {
         None => {
-            text.push_str(headline(error.kind()));
+            text.push_str(if speaks_plain_http(error) {
+                "the server does not speak TLS"
+            } else {
+                headline(error.kind())
+            });
             if !error.messages().is_empty() {
                 // Writing to a String cannot fail, here and below.
                 let _ = write!(text, ": {}", error.messages().join("; "));
@@ -20,12 +24,8 @@ pub(crate) fn for_call(doing: &str, address: &str, error: &Error) -> String {
             }
         }
         Some(status) => {
-            let _ = write!(
-                text,
-                "{}\n\nURL: {address} ({})\nCode: {status}. Errors:\n",
-                headline(error.kind()),
-                error.action()
-            );
+            let (headline, request) = (headline(error.kind()), request(error, address));
+            let _ = write!(text, "{headline}\n\nURL: {request}\nCode: {status}. Errors:\n");
             for message in error.messages() {
                 let _ = write!(text, "\n* {message}");
             }
@@ -36,6 +36,18 @@ pub(crate) fn for_call(doing: &str, address: &str, error: &Error) -> String {
     }
     let _ = write!(text, "\n\nNext: {}", next_step(error, address));
     text
+}
+
+/// `PUT http://host:8200/v1/sys/mounts/x`, as Vault's own messages have it.
+fn request(error: &Error, address: &str) -> String {
+    let (word, path) = error.action().split_once(' ').unwrap_or(("", error.action()));
+    let method = match word {
+        "write" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        _ => "GET",
+    };
+    format!("{method} {address}/v1/{path}")
 }
 
 fn headline(kind: ErrorKind) -> &'static str {
@@ -54,9 +66,8 @@ fn headline(kind: ErrorKind) -> &'static str {
 }
 
 fn next_step(error: &Error, address: &str) -> String {
-    let plain_http = || error.messages().iter().any(|message| message.contains("corrupt message"));
     match error.kind() {
-        ErrorKind::Tls if plain_http() => {
+        ErrorKind::Tls if speaks_plain_http(error) => {
             format!(
                 "The server speaks plain HTTP. Set VAULT_ADDR=http://{}.",
                 address.trim_start_matches("https://")
@@ -67,9 +78,20 @@ fn next_step(error: &Error, address: &str) -> String {
                 "Check that a server runs at {address}; another address goes into VAULT_ADDR or -address."
             )
         }
+        // Any token may look itself up, unless it was made without the policy `default`.
+        ErrorKind::Denied if error.action().ends_with("auth/token/lookup-self") => {
+            "The server does not know this token, or it has ended: log in again, or get another one."
+                .to_owned()
+        }
         ErrorKind::Unauthenticated => "Log in (`login`), or set VAULT_TOKEN.".to_owned(),
         _ => error.advice().to_owned(),
     }
+}
+
+/// An HTTP answer where the TLS handshake should begin.
+fn speaks_plain_http(error: &Error) -> bool {
+    let says = |message: &String| message.contains("corrupt message");
+    error.kind() == ErrorKind::Tls && error.messages().iter().any(says)
 }
 
 /// The closest known words, for a mistyped one: at most two letters away.

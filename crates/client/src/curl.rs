@@ -14,7 +14,10 @@ impl Client {
             words.push(r#"-H "X-Vault-Token: $(vault print token)""#.to_owned());
         }
         for (name, value) in self.headers() {
-            words.push(format!("-H {}", quoted(&format!("{name}: {}", value.to_str().unwrap_or_default()))));
+            words.push(format!(
+                "-H {}",
+                quoted(&format!("{}: {}", title_case(name.as_str()), value.to_str().unwrap_or_default()))
+            ));
         }
         if let Some(ttl) = &request.wrap_ttl {
             words.push(format!("-H {}", quoted(&format!("X-Vault-Wrap-TTL: {ttl}"))));
@@ -29,6 +32,15 @@ impl Client {
         words.push(quoted(self.url(request)?.as_str()));
         Ok(words.join(" "))
     }
+}
+
+/// `x-vault-request` as `X-Vault-Request`: header names do not care, readers do.
+fn title_case(name: &str) -> String {
+    let upper = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    name.split('-').map(upper).collect::<Vec<_>>().join("-")
 }
 
 /// A word for a POSIX shell.

@@ -45,6 +45,8 @@ pub(crate) struct Parsed {
     given: Vec<(&'static str, String)>,
     /// What is left after the flags.
     pub(crate) positionals: Vec<String>,
+    /// Whether `--` ended the flags, so that what follows is meant as it stands.
+    dashes: bool,
 }
 
 /// Why arguments were not understood.
@@ -67,6 +69,7 @@ impl Parsed {
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
             if arg == "--" {
+                parsed.dashes = true;
                 break;
             }
             let Some(body) = flag_body(&arg) else {
@@ -131,7 +134,7 @@ impl Parsed {
         let looks =
             |arg: &&String| arg.len() > 1 && arg.starts_with('-') && arg.as_bytes().get(1) != Some(&b' ');
         let found: Vec<_> = self.positionals.iter().filter(looks).map(String::as_str).collect();
-        (!found.is_empty()).then(|| {
+        (!found.is_empty() && !self.dashes).then(|| {
             let mut text = String::from("Command flags must be provided before positional arguments. ");
             // Writing to a String cannot fail.
             let _ =
@@ -207,7 +210,11 @@ mod tests {
         assert!(!parsed.on("force"));
         assert!(parsed.misplaced().unwrap().ends_with("[-force]"));
         assert_eq!(parse(&["-", "x"]).unwrap().positionals, ["-", "x"]);
-        assert_eq!(parse(&["--", "-force"]).unwrap().positionals, ["-force"]);
+        let parsed = parse(&["--", "-force"]).unwrap();
+        assert_eq!(
+            (parsed.positionals.as_slice(), parsed.misplaced()),
+            (["-force".to_owned()].as_slice(), None)
+        );
     }
 
     #[test]

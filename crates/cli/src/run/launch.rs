@@ -85,7 +85,6 @@ fn command(call: &Call) -> Result<(OsString, Vec<OsString>), Failure> {
 /// All values, and the environment's name. Every failure on the way means that the program is not started.
 async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
     let (place, manifest) = manifest(call)?;
-    let dotenv = dotenv(call, &place)?;
     let client = client(call)?;
     let host = client.as_ref().map(|client| client.host().to_owned());
     let pins = pins(call);
@@ -109,6 +108,8 @@ async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
         (Some(_), true) => connect::token(&call.world).map_err(|failure| failure.text)?,
         _ => None,
     };
+    let env_file = call.parsed.one("env-file").map(PathBuf::from);
+    let dotenv = || read_dotenv(env_file.as_deref(), &place);
     let (env, mut voice) = call.world.env_and_voice();
     let lookup = |name: &str| env.var(name);
     let prefixed = |name: &str| variable(env, name);
@@ -118,7 +119,7 @@ async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
         rolled_back: rolled_back(&lookup),
         client: client.as_ref(),
         wait,
-        dotenv: dotenv.as_ref(),
+        dotenv: &dotenv,
         lookup: &lookup,
         clock: &SystemClock,
     };
@@ -162,9 +163,8 @@ fn manifest(call: &Call) -> Result<(PathBuf, Manifest), String> {
     Ok((directory.to_owned(), manifest))
 }
 
-fn dotenv(call: &Call, directory: &Path) -> Result<Option<Document>, String> {
-    let given = call.parsed.one("env-file").map(PathBuf::from);
-    let path = given.clone().unwrap_or_else(|| directory.join(".env"));
+fn read_dotenv(given: Option<&Path>, directory: &Path) -> Result<Option<Document>, String> {
+    let path = given.map_or_else(|| directory.join(".env"), Path::to_owned);
     match read(&path) {
         Ok(bytes) => Document::from_bytes(bytes, Dialect::default())
             .map(Some)
