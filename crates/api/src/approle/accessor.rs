@@ -1,3 +1,5 @@
+//! Secret ids named by their accessors: looked up and destroyed without knowing the secret.
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 

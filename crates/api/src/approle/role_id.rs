@@ -1,3 +1,5 @@
+//! A role's id, which names the role in a login.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! Secret ids: made, chosen, listed, looked up, destroyed.
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;

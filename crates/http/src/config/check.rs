@@ -69,6 +69,8 @@ impl Config {
     }
 }
 
+/// One storage out of those named. Folders of Vault's `file` and of a single `raft` node are kept by redb: whoever brings
+/// such a configuration means "durable, here", and is told what that becomes.
 fn storage(mut all: Vec<At<RawStorage>>, warnings: &mut Vec<String>) -> Result<Storage, ConfigError> {
     let Some(last) = all.pop() else {
         return Err(ConfigError::Missing(
@@ -103,6 +105,7 @@ fn storage(mut all: Vec<At<RawStorage>>, warnings: &mut Vec<String>) -> Result<S
     }
 }
 
+/// A listener, with TLS unless `tls_disable` says otherwise.
 fn listener(raw: At<RawListener>, warnings: &mut Vec<String>) -> Result<Listener, ConfigError> {
     let kind = raw.value.kind.as_str();
     if kind != "tcp" {
@@ -164,6 +167,7 @@ fn tls(raw: &At<RawListener>) -> Result<Tls, ConfigError> {
     })
 }
 
+/// As in Vault: asked for by default, never by `tls_disable_client_certs`, verified only where that is required.
 fn client_certs(fields: &RawListener) -> Result<ClientCerts, ConfigError> {
     let ignore = is_set(fields.tls_disable_client_certs.as_ref());
     match &fields.tls_require_client_cert {
@@ -211,6 +215,7 @@ fn address(text: &str) -> Option<ListenAddress> {
     }
 }
 
+/// A bound for bodies; 0 is the default, and none is larger than what can be stored.
 fn size(raw: Option<&At<i64>>, warnings: &mut Vec<String>) -> Result<u64, ConfigError> {
     let Some(size) = raw.filter(|size| size.value != 0) else { return Ok(DEFAULT_SIZE) };
     let bytes = u64::try_from(size.value)
@@ -224,6 +229,7 @@ fn size(raw: Option<&At<i64>>, warnings: &mut Vec<String>) -> Result<u64, Config
     Ok(bytes.min(MAX_SIZE))
 }
 
+/// Default and longest lifetime, the one within the other.
 fn lifetimes(default: Option<At<Ttl>>, max: Option<&At<Ttl>>) -> Result<(Duration, Duration), ConfigError> {
     let longest = or_default(max, DEFAULT_LEASE);
     match default.filter(|ttl| !ttl.value.is_zero()) {
@@ -275,6 +281,7 @@ fn word<T: Default>(
     word.map_or_else(|| Ok(T::default()), |word| parse(&word.value).ok_or_else(|| word.wrong(allowed)))
 }
 
+/// The first of the variables that is set and not empty.
 fn from_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<At<String>> {
     ["COFFRE", "BAO", "VAULT"].iter().find_map(|prefix| {
         let variable = format!("{prefix}_{name}");
@@ -287,6 +294,7 @@ fn from_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<At<Strin
     })
 }
 
+/// Audit devices with a name each.
 fn declared(raw: Vec<At<RawAudit>>) -> Result<Vec<DeclaredAudit>, ConfigError> {
     let mut all: Vec<DeclaredAudit> = Vec::new();
     for At { value: audit, spot } in raw {

@@ -11,6 +11,7 @@ pub(super) struct At<T> {
 }
 
 impl<T> At<T> {
+    /// An error at this place.
     pub(super) fn wrong(&self, what: impl Into<String>) -> ConfigError {
         ConfigError::wrong(&self.spot, what)
     }
@@ -22,6 +23,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// JSON's null is absence.
     pub(super) fn new(mut entries: Vec<Entry>) -> Self {
         entries.retain(|entry| entry.value != Node::Null);
         Self { entries }
@@ -62,6 +64,7 @@ impl Fields {
         }
     }
 
+    /// A text, without spaces around it.
     pub(super) fn text(&mut self, key: &str) -> Result<Option<At<String>>, ConfigError> {
         self.read(key, "a text in quotes that is not empty", |node| match node {
             Node::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
@@ -69,6 +72,7 @@ impl Fields {
         })
     }
 
+    /// A truth value, also as 1 and 0 and as text.
     pub(super) fn flag(&mut self, key: &str) -> Result<Option<At<bool>>, ConfigError> {
         self.read(key, "true or false", |node| match node {
             Node::Bool(flag) => Some(*flag),
@@ -77,6 +81,7 @@ impl Fields {
         })
     }
 
+    /// A whole number, also as text.
     pub(super) fn number(&mut self, key: &str) -> Result<Option<At<i64>>, ConfigError> {
         self.read(key, "a whole number", |node| match node {
             Node::Text(text) | Node::Number(text) => text.trim().parse().ok(),
@@ -84,6 +89,7 @@ impl Fields {
         })
     }
 
+    /// A duration in any of Vault's forms.
     pub(super) fn duration(&mut self, key: &str) -> Result<Option<At<Ttl>>, ConfigError> {
         self.read(key, "a duration: seconds, or a form such as 30s, 5m, 768h, 7d", |node| match node {
             Node::Text(text) | Node::Number(text) => Ttl::parse(text).ok(),

@@ -37,6 +37,7 @@ fn labelled(node: Node) -> Option<Vec<(String, Node, Spot)>> {
     }
 }
 
+/// The blocks behind a label: one, or a list of them.
 fn bodies(node: Node) -> Option<Vec<Vec<Entry>>> {
     match node {
         Node::Object(entries) => Some(vec![entries]),

@@ -1,3 +1,5 @@
+//! The notations that clients and people write, what is refused, and what is warned about.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

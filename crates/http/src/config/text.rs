@@ -59,6 +59,7 @@ enum End {
 }
 
 impl Reader<'_> {
+    /// Entries up to the end of the text or the block.
     fn entries(&mut self, depth: usize, end: End) -> Result<Vec<Entry>, ConfigError> {
         let mut entries = Vec::new();
         loop {
@@ -78,6 +79,7 @@ impl Reader<'_> {
         }
     }
 
+    /// A key with its value, its block, or its label and block.
     fn entry(&mut self, depth: usize) -> Result<Entry, ConfigError> {
         let spot = self.spot();
         let key = self.key()?;
@@ -150,6 +152,7 @@ impl Reader<'_> {
         }
     }
 
+    /// A word: a number, a truth value, nothing.
     fn scalar(&mut self) -> Result<Node, ConfigError> {
         let word = self.word();
         match word.as_str() {
@@ -200,6 +203,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Hexadecimal digits of an escape.
     fn code(&mut self, digits: usize) -> Result<u32, ConfigError> {
         let hex = self.rest.get(..digits).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let code = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok());

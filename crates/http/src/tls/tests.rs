@@ -1,3 +1,5 @@
+//! Handshakes in memory: which clients and certificates get through, and what a reload leaves in place.
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

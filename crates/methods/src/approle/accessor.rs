@@ -1,3 +1,7 @@
+//! A secret id by its accessor: an operator ends what leaked without ever having known it.
+//!
+//! Accessors are kept by generation of a role, so that one of another role is as unknown as one that never was.
+
 use coffre_api::approle::{
     AccessorInput, DeleteByAccessor, DestroyByAccessor, LookupByAccessor, SecretIdOutput,
 };

@@ -1,3 +1,8 @@
+//! The single fields of a role, each at a path of its own. Serving them is written once, for every [`FieldOf`]: what
+//! differs is where a field stands in a [`Role`] and how a submitted value is checked.
+//!
+//! A change reads, checks and writes the whole role under its lock, so two changes of two fields never undo each other.
+
 use coffre_api::approle::{
     BindSecretId, BoundCidrList, FieldInput, FieldOutput, LocalSecretIds, Period, Policies, ReadField,
     ResetField, RoleField, RoleName as Named, SecretIdBoundCidrs, SecretIdNumUses, SecretIdTtl,
@@ -18,7 +23,9 @@ use super::settings::{check, count, policies, warnings};
 
 /// Where a field is in a [`Role`].
 trait FieldOf: RoleField {
+    /// Its value in a role; of a default role, its default.
     fn of(role: &Role) -> Self::Value;
+    /// Checks a submitted value by itself and puts it in. What it means together with other fields is checked after.
     fn put(role: &mut Role, value: Self::Value) -> Result<(), Refusal>;
 }
 
@@ -42,6 +49,7 @@ impl<F: FieldOf> Serve<ResetField<F>> for AppRole {
     }
 }
 
+/// Changes one field of a role that exists, and stores it if it is sound as a whole.
 async fn change(
     cx: Cx<'_>,
     name: &str,

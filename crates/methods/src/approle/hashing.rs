@@ -1,3 +1,8 @@
+//! The mount's keyed hash: how role ids and secret ids become storage keys.
+//!
+//! The key is drawn with the first role and stays for the life of the mount; it is read for each request and not kept, so
+//! that a sealed server holds none.
+
 use coffre_api::Refusal;
 use coffre_barrier::{BarrierError, View, ViewBatch};
 use coffre_crypto::Key;
@@ -47,10 +52,13 @@ impl Hashing {
         Self(Mac::new(&Key::zeroed()))
     }
 
+    /// The last part of the key of a role id's index.
     pub(super) fn role_id(&self, role_id: &str) -> String {
         self.0.hex(&[b"role-id\0", role_id.as_bytes()])
     }
 
+    /// The last part of a secret id's key; the same text for two roles gives two hashes.
+    ///
     /// Generations have a fixed length, so the parts cannot be cut differently.
     pub(super) fn secret_id(&self, generation: &str, secret_id: &str) -> String {
         self.0.hex(&[b"secret-id\0", generation.as_bytes(), b"\0", secret_id.as_bytes()])

@@ -1,3 +1,9 @@
+//! The login: from a role id and a secret id to what the token is to be.
+//!
+//! Order: role by id (or the decoy) → secret id by hash → expiry → networks → one use, counted down durably → role still
+//! there. Whatever fails before the networks answers `invalid role or secret ID`, 400, after the same reads; who proved a
+//! secret id but comes from outside its networks is told `permission denied`, 403, and keeps the use.
+
 use std::time::Duration;
 
 use coffre_api::approle::{Login, LoginInput};
@@ -113,6 +119,7 @@ fn check_networks(cx: Cx<'_>, role: &Role, record: &SecretId) -> Result<(), Refu
     if admitted { Ok(()) } else { Err(Refusal::denied()) }
 }
 
+/// What the kernel is to make a token of. The role's name wins over a secret id's metadata of that name.
 fn grant(
     role: &Role,
     mut metadata: std::collections::BTreeMap<String, String>,

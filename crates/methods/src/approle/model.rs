@@ -20,11 +20,17 @@ use serde::{Deserialize, Serialize};
 use super::names::RoleName;
 use super::network::Network;
 
+/// The key of all hashes.
 pub(super) const HASH_KEY: &str = "hash-key";
+/// The folder of the roles.
 pub(super) const ROLES: &str = "role/";
+/// The folder of the secret ids, by generation.
 pub(super) const SECRET_IDS: &str = "secret-id/";
+/// The folder of the accessors, by generation.
 pub(super) const ACCESSORS: &str = "accessor/";
+/// What a login with an unknown role id reads in place of a role.
 pub(super) const DECOY_ROLE: &str = "decoy/role";
+/// What it reads in place of an index.
 pub(super) const DECOY_INDEX: &str = "decoy/role-id";
 
 pub(super) fn role_key(name: &str) -> String {
@@ -55,20 +61,30 @@ pub(super) fn accessor_key(generation: &str, accessor: &str) -> String {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Role {
+    /// In lower case.
     pub(super) name: String,
+    /// Readable for those who may read the role; a login finds it by hash.
     pub(super) role_id: String,
+    /// Hexadecimal digits; to it, not to the name, belong the secret ids.
     pub(super) generation: String,
+    /// Whether a login needs a secret id.
     pub(super) bind_secret_id: bool,
+    /// Where logins may come from; empty is everywhere.
     pub(super) secret_id_bound_cidrs: Vec<Network>,
+    /// The most logins of one secret id.
     pub(super) secret_id_num_uses: u64,
+    /// The longest life of one secret id.
     pub(super) secret_id_ttl: u64,
+    /// Kept and shown; without effect in a single cluster.
     pub(super) local_secret_ids: bool,
+    /// Canonical, sorted, each once; never `root`.
     pub(super) token_policies: Vec<String>,
     pub(super) token_ttl: u64,
     pub(super) token_max_ttl: u64,
     pub(super) token_explicit_max_ttl: u64,
     pub(super) token_period: u64,
     pub(super) token_num_uses: u64,
+    /// Where the tokens may be used; empty is everywhere.
     pub(super) token_bound_cidrs: Vec<Network>,
     pub(super) token_no_default_policy: bool,
     pub(super) token_type: TokenType,
@@ -105,6 +121,7 @@ impl Default for Role {
 }
 
 impl Role {
+    /// A role with every field at its default.
     pub(super) fn new(name: &RoleName, role_id: String, generation: String) -> Self {
         Self { name: name.as_str().to_owned(), role_id, generation, ..Self::default() }
     }
@@ -126,6 +143,7 @@ impl TokenType {
     const ALL: [Self; 5] =
         [Self::Default, Self::DefaultService, Self::DefaultBatch, Self::Service, Self::Batch];
 
+    /// As clients write it.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -136,10 +154,12 @@ impl TokenType {
         }
     }
 
+    /// Reads one of the words, in lower case alone.
     pub(super) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// Whether the tokens are not stored.
     pub(super) const fn is_batch(self) -> bool {
         matches!(self, Self::Batch | Self::DefaultBatch)
     }
@@ -149,6 +169,7 @@ impl TokenType {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RoleIndex {
+    /// The role's name.
     pub(super) role: String,
 }
 
@@ -156,6 +177,7 @@ pub(super) struct RoleIndex {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Accessor {
+    /// The last part of the secret id's key.
     pub(super) secret_id_hash: String,
 }
 
@@ -165,6 +187,7 @@ pub(super) struct Accessor {
 pub(super) struct SecretId {
     /// The role's name, by which tidying finds out whether the generation still lives.
     pub(super) role: String,
+    /// Names it for operators.
     pub(super) accessor: String,
     /// Logins left; 0 is unlimited.
     pub(super) num_uses: u64,
@@ -174,7 +197,9 @@ pub(super) struct SecretId {
     pub(super) created: u64,
     /// Nanoseconds since 1970.
     pub(super) updated: u64,
+    /// Told in `auth.metadata` of each login.
     pub(super) metadata: BTreeMap<String, String>,
+    /// Where logins may come from, besides the role's own bound.
     pub(super) cidr_list: Vec<Network>,
     pub(super) token_bound_cidrs: Vec<Network>,
 }
@@ -185,6 +210,7 @@ impl SecretId {
         (self.ttl > 0).then(|| Wall::from_nanos(self.created).plus(Duration::from_secs(self.ttl)))
     }
 
+    /// Whether it has ended; at its end it has.
     pub(super) fn is_expired(&self, now: Wall) -> bool {
         self.end().is_some_and(|end| now >= end)
     }

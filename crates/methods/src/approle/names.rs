@@ -1,3 +1,5 @@
+//! Names and ids as they are submitted: their one spelling, their lengths.
+
 use coffre_api::Refusal;
 
 /// The longest name of a role.
@@ -15,6 +17,7 @@ pub(super) const SHORT_SECRET: usize = 16;
 pub(super) struct RoleName(String);
 
 impl RoleName {
+    /// Reads a name. Everything that is not canonical but for its case is refused, not repaired.
     pub(super) fn parse(raw: &str) -> Result<Self, Refusal> {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let bytes = raw.as_bytes();
@@ -29,6 +32,7 @@ impl RoleName {
         }
     }
 
+    /// In lower case.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

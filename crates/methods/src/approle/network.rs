@@ -1,3 +1,5 @@
+//! Lists of networks, and the three questions about them: who is admitted, what lies within, what is common.
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -22,6 +24,7 @@ pub(super) struct NotNetwork;
 const MAPPED: u8 = 96;
 
 impl Network {
+    /// Reads one network; refuses leading zeros, prefixes that are too long, and bits beside the prefix.
     pub(super) fn parse(text: &str) -> Result<Self, NotNetwork> {
         let net = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
@@ -33,10 +36,12 @@ impl Network {
         Ok(Self(as_v4(net).unwrap_or(net)))
     }
 
+    /// Whether an address lies in it; `::ffff:10.0.0.1` is 10.0.0.1.
     fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
+    /// Whether all of `other` lies in it.
     fn covers(self, other: Self) -> bool {
         self.0.contains(&other.0)
     }

@@ -1,3 +1,7 @@
+//! Reading and writing records, and the few questions that several endpoints ask of them.
+//!
+//! Nothing here takes a lock; callers that change what they read hold the lock of the record's key.
+
 use coffre_api::Refusal;
 use coffre_barrier::{ReadView, View, ViewBatch};
 use coffre_engine::storage;
@@ -28,14 +32,17 @@ fn from_json<T: DeserializeOwned>(bytes: &SecretVec) -> Result<T, Refusal> {
         .map_err(|_| Refusal::bug("a stored record does not have the form of its kind"))
 }
 
+/// The role of this name.
 pub(super) async fn role(view: &View, name: &str) -> Result<Option<Role>, Refusal> {
     read(view, &role_key(name)).await
 }
 
+/// The role of this name, or a 404 that says what to do.
 pub(super) async fn role_or_missing(view: &View, name: &str) -> Result<Role, Refusal> {
     role(view, name).await?.ok_or_else(no_role)
 }
 
+/// For the existence check, which cannot write.
 pub(super) async fn role_exists(view: &ReadView, name: &str) -> Result<bool, Refusal> {
     Ok(view.get(&role_key(name)).await.map_err(storage)?.is_some())
 }
@@ -45,6 +52,7 @@ pub(super) async fn is_live(view: &View, name: &str, generation: &str) -> Result
     Ok(role(view, name).await?.is_some_and(|role| role.generation == generation))
 }
 
+/// The secret id with this hash, expired or not.
 pub(super) async fn secret_id(
     view: &View,
     generation: &str,
@@ -84,6 +92,7 @@ pub(super) async fn names(view: &View, folder: &str) -> Result<Vec<String>, Refu
     }
 }
 
+/// The refusal for a role that is not there.
 pub(super) fn no_role() -> Refusal {
     Refusal::missing_because("role does not exist: make it first with a write to role/<name>")
 }

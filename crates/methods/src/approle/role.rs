@@ -1,3 +1,8 @@
+//! Roles: written, read, deleted, listed.
+//!
+//! The lock of a role is its key in the storage. A role and the index of its role id change in one batch, so a role id
+//! always leads to one role or to none.
+
 use coffre_ambient::ids;
 use coffre_api::approle::{
     DeleteRole, Keys, ListRoles, ReadRole, RoleName as Named, RoleOutput, WriteRole, WriteRoleInput,
@@ -76,6 +81,7 @@ impl Serve<ListRoles> for AppRole {
     }
 }
 
+/// A new role with a role id and a generation of its own.
 fn fresh(cx: Cx<'_>, name: &RoleName) -> Result<Role, Refusal> {
     let role_id = ids::uuid(cx.entropy()).map_err(Refusal::bug)?;
     let generation = ids::hex(cx.entropy(), GENERATION).map_err(Refusal::bug)?;
@@ -108,6 +114,7 @@ pub(super) async fn save(
     }
 }
 
+/// A role as it is read; older names are echoed where they were written.
 fn shown(role: Role) -> RoleOutput {
     let bound = texts(&role.secret_id_bound_cidrs);
     RoleOutput {

@@ -1,3 +1,5 @@
+//! The id of a role. Giving another one keeps the secret ids, as in Vault, and makes the old id unknown at once.
+
 use coffre_api::approle::{ReadRoleId, RoleIdOutput, RoleName as Named, WriteRoleId, WriteRoleIdInput};
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};

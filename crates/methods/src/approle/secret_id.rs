@@ -1,3 +1,8 @@
+//! Secret ids: made within the bounds of their role, listed by accessor, looked up, destroyed.
+//!
+//! The lock of a secret id is its key in the storage. It is taken by whoever counts down or removes; making one needs none,
+//! for the key must be absent.
+
 use std::time::Duration;
 
 use coffre_ambient::{Wall, ids};
@@ -138,6 +143,7 @@ fn at_most(asked_as: &str, role_has: &str, asked: Option<u64>, allowed: u64) -> 
     }
 }
 
+/// Cuts a lifetime at the mount's longest, with a sentence about it. 0 stays unlimited, as in Vault.
 fn capped(ttl: u64, bound: Duration) -> (u64, Option<String>) {
     if bound.is_zero() || ttl <= bound.as_secs() {
         return (ttl, None);
@@ -203,6 +209,7 @@ pub(super) async fn destroy(cx: Cx<'_>, generation: &str, hash: &str) -> Result<
     Ok(true)
 }
 
+/// What may be told about a secret id.
 pub(super) fn shown(record: SecretId) -> SecretIdOutput {
     // Go's zero time, which clients know as "never".
     let never = || "0001-01-01T00:00:00Z".to_owned();

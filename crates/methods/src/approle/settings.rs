@@ -55,6 +55,7 @@ pub(super) fn apply(role: &mut Role, input: WriteRoleInput, is_new: bool) -> Res
     Ok(())
 }
 
+/// The fields that concern the login; [`apply`] does those of the token.
 fn apply_login(role: &mut Role, input: &WriteRoleInput, is_new: bool) -> Result<(), Refusal> {
     if let Some(id) = &input.role_id {
         let id = id.trim();

@@ -1,3 +1,5 @@
+//! Removing what is expired or left behind by a crash between two steps. Safe at any time and as often as one likes.
+
 use coffre_api::approle::TidySecretIds;
 use coffre_api::{Nothing, Refusal};
 use coffre_barrier::View;
@@ -47,6 +49,7 @@ struct Page {
     next: Option<String>,
 }
 
+/// The next page of a folder, in the order of the keys; what is written meanwhile may or may not be seen.
 async fn page(view: &View, prefix: &str, after: Option<String>) -> Result<Page, Refusal> {
     let listing = view.scan(prefix, after.as_deref(), PAGE).await.map_err(storage)?;
     let split = |key: &String| {
@@ -58,6 +61,7 @@ async fn page(view: &View, prefix: &str, after: Option<String>) -> Result<Page, 
     Ok(Page { children, next })
 }
 
+/// Removes one secret id if it is dead, having looked twice: once cheaply, once under its lock.
 async fn tidy_secret_id(cx: Cx<'_>, generation: &str, hash: &str) -> Result<(), Refusal> {
     let view = cx.view()?;
     if !is_dead(cx, generation, hash).await? {
