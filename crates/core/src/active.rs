@@ -1,3 +1,9 @@
+//! What exists only while unsealed, and the order in which it is read.
+//!
+//! Order matters: policies before tokens (a token's rights are compiled from them), mounts before tokens (private
+//! storage lies in `cubbyhole/`), audit devices before anything that could be asked, unfinished revocations before the
+//! first request.
+
 use std::sync::{Arc, Weak};
 
 use coffre_api::Refusal;

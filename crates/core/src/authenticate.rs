@@ -1,3 +1,8 @@
+//! From a token's text to its holder: the first stage of the pipeline after routing.
+//!
+//! A token that is unknown, expired, revoked, spent or used from the wrong network gives the same nobody, so that the
+//! answer tells an attacker nothing.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,3 +1,8 @@
+//! The last stage before the answer is recorded: login tokens, wrapping, the envelope.
+//!
+//! The engine's data was serialized once, as JSON text; here it is spliced, never parsed into a tree. What audit sees
+//! ([`AuditView`]) and what leaves ([`Wire`]) are views of the same texts.
+
 use std::net::IpAddr;
 use std::time::Duration;
 

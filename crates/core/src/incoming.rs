@@ -1,3 +1,5 @@
+//! What the kernel is asked, from whatever door: HTTP today, the command line in process and the rotation engine later.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

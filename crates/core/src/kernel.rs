@@ -1,3 +1,9 @@
+//! The parts of a server, and how they are opened and shut.
+//!
+//! States: *uninitialised* (no seal configuration in storage), *sealed* (keys not in memory; only rows that say so are
+//! answered), *open* ([`Active`] is there). [`Kernel::init`] makes the first records in one transaction;
+//! [`Kernel::submit_share`] opens; [`Kernel::seal`] shuts.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::Duration;

@@ -217,11 +217,14 @@ fn no_row(why: Option<&NoRow>, path: &VaultPath) -> Refusal {
     }
 }
 
+/// A path that ends with a slash names a folder: it can be listed and nothing else.
 fn refuse_odd_slash(incoming: &Incoming) -> Result<(), Refusal> {
-    if incoming.trailing_slash && incoming.op.has_body() {
-        return Err(Refusal::invalid("cannot write to a path ending in '/'"));
+    match incoming.op {
+        _ if !incoming.trailing_slash => Ok(()),
+        Op::List => Ok(()),
+        Op::Write | Op::Patch => Err(Refusal::invalid("cannot write to a path ending in '/'")),
+        Op::Read | Op::Delete => Err(Refusal::missing()),
     }
-    Ok(())
 }
 
 fn facts<'a>(

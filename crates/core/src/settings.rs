@@ -1,3 +1,6 @@
+//! What the configuration decides for the kernel: durations and addresses, checked already. Components are built
+//! elsewhere; settings and components never share a struct.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The untyped arguments of a call, on their way to an endpoint's input type.
+
 use std::ops::Range;
 
 use coffre_api::{RawInput, Refusal};

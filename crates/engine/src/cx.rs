@@ -1,3 +1,5 @@
+//! What a handler may use: storage scoped to its mount, time, randomness, and facts about the request.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,6 @@
+//! The only ways to call a row: with the proof that the request was permitted and recorded, or for a row that says
+//! itself that it is answered sealed.
+
 use coffre_api::{Access, RawInput, Refusal};
 use coffre_audit::Admitted;
 use coffre_policy::Existence;

@@ -1,3 +1,5 @@
+//! Exclusion by name within a mount, for read-modify-write.
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 

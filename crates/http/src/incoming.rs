@@ -1,3 +1,6 @@
+//! From bytes to a canonical request. What cannot be understood is refused here with a fixed text, before anybody is
+//! authenticated; what is understood has exactly one meaning from here on.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

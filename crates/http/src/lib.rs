@@ -11,6 +11,7 @@ mod incoming;
 mod limits;
 mod listener;
 mod outgoing;
+mod patience;
 mod service;
 mod status;
 pub mod tls;

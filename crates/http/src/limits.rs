@@ -1,3 +1,5 @@
+//! What one client may take of the server: bytes, time, connections.
+
 use std::time::Duration;
 
 /// What one client may take of the server.
@@ -7,12 +9,14 @@ pub struct Limits {
     pub max_body: usize,
     /// From the connection to the end of the TLS handshake.
     pub handshake: Duration,
-    /// Until a whole head has arrived, counted from the connection or from the last answer.
+    /// From the first byte of a head to its last.
     pub headers: Duration,
     /// From the end of the headers to the end of the body.
     pub body: Duration,
     /// From the end of the body to the answer.
     pub answer: Duration,
+    /// A connection without a request.
+    pub idle: Duration,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
 }
@@ -25,6 +29,7 @@ impl Default for Limits {
             headers: Duration::from_secs(10),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(90),
+            idle: Duration::from_secs(300),
             connections: 4_096,
         }
     }

@@ -1,3 +1,5 @@
+//! Sockets, TLS handshakes and the threads that serve them.
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::limits::Limits;
+use crate::patience::{Busy, Patience};
 use crate::service;
 
 /// Where the server listens, and how.
@@ -156,13 +159,19 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
     mut stop: Stop,
 ) {
-    let service = service_fn(move |request| service::answer(Arc::clone(&kernel), limits, peer, request));
+    let busy = Busy::default();
+    let stream = Patience::new(stream, busy.clone(), limits.headers);
+    let service = service_fn(move |request| {
+        busy.set(true);
+        let (kernel, busy) = (Arc::clone(&kernel), busy.clone());
+        async move {
+            let answer = service::answer(kernel, limits, peer, request).await;
+            busy.set(false);
+            answer
+        }
+    });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers)
-        .max_buf_size(64 << 10)
-        .max_headers(100);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(64 << 10).max_headers(100);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

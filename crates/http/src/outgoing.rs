@@ -1,3 +1,5 @@
+//! From what the audit log released to bytes. Every answer says `Cache-Control: no-store`.
+
 use bytes::Bytes;
 use coffre_api::{Kind, Refusal};
 use coffre_audit::{Outgoing, Released, Wire};

@@ -1,3 +1,5 @@
+//! One request: head, body under limits, kernel, answer. A panic ends the request and not the process.
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

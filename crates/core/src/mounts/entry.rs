@@ -1,3 +1,5 @@
+//! A mount's record: what is stored, what lists show, and what takes effect once the server's defaults are filled in.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

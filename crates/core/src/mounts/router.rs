@@ -1,3 +1,6 @@
+//! From a path to the mount that holds it. Mounts never lie within each other, so the shortest prefix that is a mount
+//! is the only one; a lookup costs one hash for each segment until then.
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -1,3 +1,8 @@
+//! The mount table: changes go to storage first and to the router second, one at a time.
+//!
+//! A mount that is disabled leaves the router before its records go away, so that no new request reaches an engine
+//! whose storage is being deleted.
+
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;

@@ -1,3 +1,5 @@
+//! `sys/audit*`: audit devices over HTTP, where the configuration allows that.
+
 use std::collections::BTreeMap;
 
 use coffre_api::sys::audit::{

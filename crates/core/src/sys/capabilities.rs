@@ -1,3 +1,5 @@
+//! `sys/capabilities*`: what a token may do, from the same rules that decide requests.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! `sys/health` and `sys/leader`, for load balancers and clients before they log in.
+
 use coffre_api::coerce::LooseInt;
 use coffre_api::sys::health::{Health, HealthInput, HealthOutput, Leader, LeaderOutput};
 use coffre_api::{Nothing, Refusal};

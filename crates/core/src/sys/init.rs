@@ -1,3 +1,5 @@
+//! `sys/init`: once in a cluster's life. Of several at once exactly one succeeds.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffre_api::sys::init::{Init, InitInput, InitOutput, InitStatus, InitStatusOutput};

@@ -1,3 +1,5 @@
+//! `sys/mounts` and `sys/auth`: one table, seen from two sides.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! `sys/policies/acl` and the older `sys/policy`: one store, two forms of answers.
+
 use coffre_api::sys::policies::{
     DeleteLegacyPolicy, DeletePolicy, LegacyPolicyListOutput, LegacyPolicyOutput, ListLegacyPolicies,
     ListLegacyPoliciesByVerb, ListPolicies, PolicyInput, PolicyKeysOutput, PolicyOutput, ReadLegacyPolicy,

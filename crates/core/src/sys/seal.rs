@@ -1,3 +1,5 @@
+//! `sys/seal-status`, `sys/unseal`, `sys/seal`.
+
 use coffre_api::sys::seal::{Seal, SealStatus, SealStatusOutput, Unseal, UnsealInput};
 use coffre_api::{Kind, Nothing, Refusal};
 use coffre_barrier::{SealStatus as State, UnsealRefused};

@@ -1,3 +1,5 @@
+//! `sys/internal/ui/mounts`: what the command line asks before each `kv` command.
+
 use coffre_api::sys::ui::{UiMount, UiMountInput, UiMountOutput, UiMounts, UiMountsOutput};
 use coffre_api::{Nothing, Refusal, VaultPath};
 use coffre_engine::{Cx, Reply, Serve};

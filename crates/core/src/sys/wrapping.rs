@@ -1,3 +1,5 @@
+//! `sys/wrapping/*`: the wrapping token is the credential, and it works once.
+
 use std::time::Duration;
 
 use coffre_ambient::Wall;

@@ -1,3 +1,6 @@
+//! Making tokens. The record, the accessor and the place below the parent land in one transaction, so a crash leaves
+//! either a whole token or none; an immortal token without its index cannot arise.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,8 @@
+//! The end of tokens whose time has come.
+//!
+//! Whether a token may be used is decided by its own end at each use (on wall time or time since boot, whichever comes
+//! first). This part only cleans up: it revokes what has ended, with children and private storage.
+
 use std::sync::PoisonError;
 
 use coffre_api::Refusal;

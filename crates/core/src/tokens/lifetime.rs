@@ -1,3 +1,8 @@
+//! How long a token lives: pure arithmetic, with time as an argument.
+//!
+//! Two regimes: with a period, renewal resets the life to the period and only an explicit maximum ends it; without, all
+//! renewals together stay within the smallest of the mount's, the role's and the explicit maximum.
+
 use std::time::Duration;
 
 use coffre_ambient::Wall;

@@ -1,3 +1,6 @@
+//! What is stored of a token. The token itself never is: its record's key is an HMAC of it, so whoever reads the storage,
+//! even decrypted, cannot present a token.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

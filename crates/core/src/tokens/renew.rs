@@ -1,3 +1,5 @@
+//! Renewing tokens, under the token's lock, so that a revocation and a renewal cannot cross.
+
 use std::sync::Arc;
 use std::time::Duration;
 

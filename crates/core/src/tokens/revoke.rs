@@ -1,3 +1,8 @@
+//! Revoking tokens: for ever, whatever happens next.
+//!
+//! Two steps, each durable: mark (from here on nobody gets in), then delete. What a crash leaves between them is named
+//! by a note in storage and finished at the next unseal, before the first request.
+
 use coffre_api::Refusal;
 use coffre_barrier::ViewBatch;
 use coffre_engine::storage;

@@ -1,3 +1,9 @@
+//! The living tokens in memory over the records in storage.
+//!
+//! Lock rule: whoever changes a token's record, or puts it into memory, holds the lock of its key. A reader that finds
+//! the token in memory takes no lock; a revocation removes the entry under the lock before its mark is written, and a
+//! reader that missed reads under the same lock, so a stale entry cannot come back.
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

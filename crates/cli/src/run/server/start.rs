@@ -60,6 +60,7 @@ async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>),
     let limits = Limits {
         max_body: usize::try_from(listener.max_request_size).unwrap_or(usize::MAX),
         headers: listener.timeouts.read_header,
+        idle: listener.timeouts.idle,
         answer: listener.max_request_duration,
         ..Limits::default()
     };

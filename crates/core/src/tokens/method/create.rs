@@ -1,3 +1,5 @@
+//! `auth/token/create` and `create-orphan`: what a token may give to its child.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

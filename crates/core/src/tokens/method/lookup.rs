@@ -1,3 +1,5 @@
+//! `auth/token/lookup*` and `accessors`: an accessor shows a token's facts, never the token.
+
 use std::sync::Arc;
 
 use coffre_ambient::Wall;

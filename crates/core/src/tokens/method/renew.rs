@@ -1,3 +1,5 @@
+//! `auth/token/renew*`.
+
 use std::time::Duration;
 
 use coffre_api::coerce::Ttl;

@@ -1,3 +1,5 @@
+//! `auth/token/revoke*`: unknown tokens are fine, as in Vault.
+
 use coffre_api::token::lookup::{AccessorInput, TokenInput};
 use coffre_api::token::revoke::{Revoke, RevokeAccessor, RevokeOrphan, RevokeSelf};
 use coffre_api::{Nothing, Refusal};
