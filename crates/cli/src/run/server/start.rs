@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_ambient::{SystemClock, SystemEntropy};
+use coffre_ambient::{Clock as _, SystemClock, SystemEntropy};
 use coffre_core::{Kernel, Settings};
 use coffre_http::config::{self, Config, Storage};
-use coffre_http::{Limits, Listener};
+use coffre_http::{Limits, Listener, tls};
 use coffre_storage::redb::{Redb, RedbOptions};
 use coffre_storage::{Memory, Store};
 use tokio::net::TcpListener;
@@ -65,8 +65,10 @@ async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>),
         ..Limits::default()
     };
     let Some(settings) = &listener.tls else { return Ok((Listener { socket, tls: None, limits }, None)) };
-    let _ = settings;
-    Err(Failure::local("tls is being built"))
+    let made = tls::ServerTls::open(settings).map_err(|error| Failure::local(full_text(&error)))?;
+    let tls = Some(made.config());
+    let reload: Reload = Box::new(move || made.reload().map_err(|error| full_text(&error)));
+    Ok((Listener { socket, tls, limits }, Some(reload)))
 }
 
 fn open_store(storage: &Storage) -> Result<Arc<dyn Store>, Failure> {
@@ -131,14 +133,22 @@ pub(crate) fn dev_certificate(
     parsed: &Parsed,
     bound: std::net::SocketAddr,
 ) -> Result<(Arc<rustls::ServerConfig>, PathBuf), Failure> {
-    let folder = match parsed.one("dev-tls-cert-dir") {
-        Some(folder) => PathBuf::from(folder),
-        None => std::env::temp_dir().join(format!("coffre-tls-{}", std::process::id())),
+    let (folder, made) = match parsed.one("dev-tls-cert-dir") {
+        Some(folder) => (PathBuf::from(folder), std::fs::create_dir_all(folder)),
+        None => {
+            let folder = std::env::temp_dir().join(format!("coffre-tls-{}", std::process::id()));
+            // Not `create_dir_all`: a folder that somebody else made there is not ours to write in.
+            let made = std::fs::create_dir(&folder);
+            (folder, made)
+        }
     };
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::local(format!("cannot make {}: {error}", folder.display())))?;
-    let _ = (bound, folder);
-    Err(Failure::local("tls is being built"))
+    made.map_err(|error| Failure::local(format!("cannot make {}: {error}", folder.display())))?;
+    let names = [bound.ip().to_string(), "localhost".to_owned()];
+    let made = tls::DevCertificate::make(&names, SystemClock.wall());
+    let made = made.map_err(|error| Failure::local(full_text(&error)))?;
+    let file = folder.join("vault-ca.pem");
+    write_file(&file, &made.ca_pem)?;
+    Ok((made.config().map_err(|error| Failure::local(full_text(&error)))?, file))
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
