@@ -3,7 +3,7 @@
 use coffre_client::{Body, Client, Envelope, Error, ErrorKind, Op, Request};
 
 use crate::args::global::{Format, variable};
-use crate::args::{Parsed, data};
+use crate::args::{Parsed, data, go_bool};
 use crate::commands::Command;
 use crate::connect;
 use crate::json::{self, Node};
@@ -20,11 +20,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(world: World, command: &'static Command, parsed: Parsed) -> (Self, Option<Failure>) {
+    pub(crate) fn new(
+        mut world: World,
+        command: &'static Command,
+        parsed: Parsed,
+    ) -> (Self, Option<Failure>) {
         let (format, problem) = match Format::decide(&parsed, world.env.as_ref()) {
             Ok(format) => (format, None),
             Err(text) => (Format::Table, Some(Failure::local(text))),
         };
+        world.plain = parsed.on("no-color");
+        world.silent = parsed.on("non-interactive");
         (Self { world, command, parsed, format, client: None }, problem)
     }
 
@@ -56,6 +62,12 @@ impl Call {
             return Err(Failure::local(format!("Too many arguments (expected {most}, got {got}){usage}")));
         }
         Ok(())
+    }
+
+    /// `-detailed` or its environment variable.
+    pub(crate) fn detailed(&self) -> bool {
+        let stated = || variable(self.world.env.as_ref(), "DETAILED").and_then(|text| go_bool(&text));
+        self.parsed.switch("detailed").or_else(stated).unwrap_or(false)
     }
 
     /// The client, made when first asked for.

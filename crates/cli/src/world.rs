@@ -59,6 +59,10 @@ pub(crate) struct World {
     pub(crate) in_is_terminal: bool,
     err_is_terminal: bool,
     lost_output: bool,
+    /// `-no-color`.
+    pub(crate) plain: bool,
+    /// `-non-interactive`.
+    pub(crate) silent: bool,
 }
 
 impl World {
@@ -74,6 +78,8 @@ impl World {
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
             lost_output: false,
+            plain: false,
+            silent: false,
         }
     }
 
@@ -127,9 +133,9 @@ impl World {
         self.env.var("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
     }
 
-    /// Asks for a value without showing it; `None` if there is no terminal to ask at.
+    /// Asks for a value without showing it; `None` if there is no terminal to ask at, or nobody wants to be asked.
     pub(crate) fn prompt_hidden(&mut self, label: &str) -> Option<SecretText> {
-        if !self.in_is_terminal {
+        if !self.in_is_terminal || self.silent {
             return None;
         }
         let typed = rpassword::prompt_password(label).ok()?;
@@ -146,6 +152,6 @@ impl World {
 
     fn colour(&self) -> bool {
         let unwanted = |name: &str| self.env.var(name).is_some_and(|value| !value.is_empty());
-        self.err_is_terminal && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
+        self.err_is_terminal && !self.plain && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn list(call: &mut Call) -> Outcome {
         return Err(Failure::server("No audit devices are enabled."));
     }
     let text = |entry: &Node, name: &str| entry.member(name).map(Node::shown).unwrap_or_default();
-    let detailed = call.parsed.on("detailed");
+    let detailed = call.detailed();
     let row = |(path, entry): (&str, &Node)| {
         let mut row = vec![path.to_owned(), text(entry, "type"), text(entry, "description")];
         if detailed {

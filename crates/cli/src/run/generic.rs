@@ -67,7 +67,7 @@ pub(crate) async fn list(call: &mut Call) -> Outcome {
     let request = Request::new(Op::List, format!("{}/", path.trim_end_matches('/')));
     let found = call.send_if_there(&format!("listing {path}"), request).await?;
     let wrapped = found.as_ref().is_some_and(|envelope| envelope.wrap_info.is_some());
-    let detailed = call.parsed.on("detailed");
+    let detailed = call.detailed();
     match found {
         Some(envelope) if wrapped || call.format == Format::Raw => call.show(&envelope),
         Some(envelope) => {

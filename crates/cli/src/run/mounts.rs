@@ -154,7 +154,7 @@ async fn list(call: &mut Call, of: &Table) -> Outcome {
     if call.format != Format::Table || call.parsed.one("field").is_some() {
         return call.show_data(&data);
     }
-    let detailed = call.parsed.on("detailed");
+    let detailed = call.detailed();
     let text = |entry: &Node, name: &str| {
         entry.member(name).filter(|value| !value.is_null()).map(Node::shown).unwrap_or_default()
     };
