@@ -33,7 +33,6 @@ impl Server {
         let address = free_address()?;
         let config = dir.join("server.hcl");
         let data = dir.join("data");
-        fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
         fs::write(&config, configuration(&address, &data))
             .with_context(|| format!("writing {}", config.display()))?;
         let log = File::create(dir.join("server.log")).context("making the server's log")?;

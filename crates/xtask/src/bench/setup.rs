@@ -92,14 +92,14 @@ fn call(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Resu
 /// One request on a connection of its own.
 fn exchange(address: &str, method: &str, path: &str, token: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
-    write!(
-        stream,
+    let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Vault-Token: {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
-    )?;
+    );
+    stream.write_all(request.as_bytes()).with_context(|| format!("sending {method} {path}"))?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).context("reading the answer")?;
+    stream.read_to_string(&mut answer).with_context(|| format!("reading the answer to {method} {path}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
     let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).context("no status")?;
     Ok((status, body.to_owned()))
