@@ -547,10 +547,6 @@ class TestTokens:
         answer = server.call("POST", "auth/token/lookup", {"token": "hvs.unknown"})
         assert answer.status_code == 403 and "bad token" in answer.json()["errors"][0]
 
-    def test_an_unknown_role_is_named(self, server):
-        answer = server.call("POST", "auth/token/create/none", {})
-        assert answer.status_code == 400 and "unknown role none" in answer.json()["errors"][0]
-
 
 class TestPolicies:
     def test_read_of_one_environment_only(self, server, root, kv2):
