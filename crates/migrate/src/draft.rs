@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffre_manifest::{Entry, Kind, Local, Manifest, Mode, Priority, Rotation};
+use coffre_manifest::{Entry, Kind, Local, Manifest, Mode, Priority, Rotation, Template};
 
 use crate::classify::{Class, Finding};
 use crate::source::Sources;
@@ -30,11 +30,24 @@ pub fn draft(findings: &[Finding], sources: &Sources, existing: Option<&Manifest
     };
     let mut taken: BTreeSet<String> =
         existing.into_iter().flat_map(Manifest::entries).filter_map(|entry| entry.path.clone()).collect();
+    let composed = findings.iter().filter(|finding| !known(&finding.name));
+    let composed: Vec<(&str, &Template)> =
+        composed.filter_map(|finding| Some((finding.name.as_str(), finding.template.as_ref()?))).collect();
     let mut draft = Draft::default();
     for finding in findings.iter().filter(|finding| !known(&finding.name)) {
         draft.notes.insert(finding.name.clone(), finding.reason.clone());
         match (finding.class, &finding.template) {
-            (Class::Config, _) => draft.config.push(finding.name.clone()),
+            (Class::Config, _) => match composed
+                .iter()
+                .find(|(_, template)| template.names().any(|n| n == finding.name))
+            {
+                // What a composed secret needs must be where the secret is, whatever environment a program runs in.
+                Some((whole, _)) => {
+                    draft.notes.insert(finding.name.clone(), format!("not secret, but a part of {whole}"));
+                    draft.entries.push(proposed(finding, sources, &mut taken));
+                }
+                None => draft.config.push(finding.name.clone()),
+            },
             (Class::Composed, Some(template)) => {
                 let template = Some(template.clone());
                 draft.entries.push(Entry {

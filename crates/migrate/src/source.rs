@@ -1,6 +1,6 @@
 //! What the `.env` files say: the effective variables, where each stands, and everything that is odd about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use coffre_dotenv::{
     Atom, Dialect, Document, EnvLookup, Generation, Interpolation, NotUtf8, Precedence, Values, atoms,
@@ -69,6 +69,7 @@ pub struct Sources {
     pub(crate) reader: Reader,
     pub(crate) files: Vec<File>,
     pub(crate) variables: Vec<Variable>,
+    places: HashMap<String, usize>,
     pub(crate) oddities: Vec<Oddity>,
 }
 
@@ -162,7 +163,8 @@ impl OddityKind {
 impl Sources {
     /// Reads the files in the order in which the application loads them. `env` is what `${…}` may refer to.
     pub fn read(files: Vec<File>, reader: Reader, env: &dyn EnvLookup) -> Result<Self, Unreadable> {
-        let mut sources = Self { reader, files: vec![], variables: vec![], oddities: vec![] };
+        let mut sources =
+            Self { reader, files: vec![], variables: vec![], places: HashMap::new(), oddities: vec![] };
         for file in files {
             sources.add(&file, reader, env)?;
             sources.files.push(file);
@@ -179,7 +181,7 @@ impl Sources {
     /// One variable.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&Variable> {
-        self.variables.iter().find(|variable| variable.name == name)
+        self.places.get(name).and_then(|place| self.variables.get(*place))
     }
 
     /// Everything odd, in file order.
@@ -247,9 +249,12 @@ impl Sources {
                 file: file.name.clone(),
                 line: *line,
             };
-            match self.variables.iter_mut().find(|known| known.name == name) {
+            match self.places.get(name).and_then(|place| self.variables.get_mut(*place)) {
                 Some(known) => *known = variable,
-                None => self.variables.push(variable),
+                None => {
+                    self.places.insert(name.to_owned(), self.variables.len());
+                    self.variables.push(variable);
+                }
             }
         }
         // Keys that only another release sees.

@@ -2,6 +2,8 @@
 //! secret's value inside). A relation counts only if it reproduces the value byte for byte, and if what stands around
 //! the holes may be read by everybody: the template goes into the manifest, in the clear.
 
+use std::collections::BTreeSet;
+
 use coffre_dotenv::{Atom, atoms};
 use coffre_manifest::{Part, Template};
 use coffre_secret::SecretText;
@@ -16,16 +18,39 @@ const SHORTEST_PASSWORD: usize = 4;
 /// Stands for a hole while the text around it is examined.
 const HOLE: char = '\0';
 
+/// A secret to be found inside other values.
+pub(super) struct Needle {
+    name: String,
+    plain: SecretText,
+    /// Percent-encoded, if that is another text.
+    encoded: Option<SecretText>,
+}
+
+/// The secrets that are long enough to be found.
+pub(super) fn needles(sources: &Sources, secrets: &BTreeSet<String>) -> Vec<Needle> {
+    let among = sources.variables.iter().filter(|variable| secrets.contains(&variable.name));
+    let valued = among.filter_map(|variable| Some((variable.name.clone(), variable.value.as_ref()?)));
+    let long = valued.filter(|(_, value)| value.len() >= SHORTEST_PASSWORD);
+    long.map(|(name, value)| {
+        // EXPOSE: compared.
+        let encoded = percent_encoded(value).filter(|encoded| encoded.expose() != value.expose());
+        Needle { name, plain: value.duplicate(), encoded }
+    })
+    .collect()
+}
+
 /// The template of a variable that is composed of secrets, and why.
 pub(super) fn infer(
     variable: &Variable,
     sources: &Sources,
-    is_secret: &dyn Fn(&str) -> bool,
+    secrets: &BTreeSet<String>,
+    needles: &[Needle],
 ) -> Option<(Template, String)> {
     let value = variable.value.as_ref()?;
-    let (parts, reason) =
-        written(variable, sources, is_secret).or_else(|| inside(variable, sources, is_secret))?;
-    if !may_be_read(&variable.name, &parts) || holds_a_secret(&parts, sources, is_secret) {
+    let needles =
+        || needles.iter().filter(|needle| needle.name != variable.name && secrets.contains(&needle.name));
+    let (parts, reason) = written(variable, sources, secrets).or_else(|| inside(value, needles()))?;
+    if !may_be_read(&variable.name, &parts) || needles().any(|needle| stands_in(needle, &parts)) {
         return None;
     }
     let template = Template::of(parts).ok()?;
@@ -39,7 +64,7 @@ pub(super) fn infer(
 fn written(
     variable: &Variable,
     sources: &Sources,
-    is_secret: &dyn Fn(&str) -> bool,
+    secrets: &BTreeSet<String>,
 ) -> Option<(Vec<Part>, String)> {
     let mut parts = Vec::new();
     let mut of = Vec::new();
@@ -48,7 +73,7 @@ fn written(
         match atom {
             Atom::Literal(text) => parts.push(Part::Text(text.to_owned())),
             Atom::Reference { name, .. } if name != variable.name && sources.variable(name).is_some() => {
-                of.extend(is_secret(name).then_some(name));
+                of.extend(secrets.contains(name).then_some(name));
                 parts.push(Part::Hole { name: name.to_owned(), percent: false });
             }
             Atom::Reference { .. } => return None,
@@ -58,24 +83,16 @@ fn written(
 }
 
 /// Another secret's value inside this one, plain or percent-encoded; the longest explains most.
-fn inside(
-    variable: &Variable,
-    sources: &Sources,
-    is_secret: &dyn Fn(&str) -> bool,
-) -> Option<(Vec<Part>, String)> {
+fn inside<'a>(value: &SecretText, needles: impl Iterator<Item = &'a Needle>) -> Option<(Vec<Part>, String)> {
     // EXPOSE: searched.
-    let value = variable.value.as_ref()?.expose();
-    let others =
-        sources.variables.iter().filter(|other| other.name != variable.name && is_secret(&other.name));
-    let found = others.filter_map(|other| {
+    let value = value.expose();
+    let found = needles.filter_map(|needle| {
         // EXPOSE: searched for.
-        let plain = other.value.as_ref()?.expose();
-        let encoded = percent_encoded(plain)?;
-        // EXPOSE: searched for.
-        let percent = encoded.expose() != plain && value.contains(encoded.expose().as_str());
-        let needle = if percent { encoded.expose() } else { plain };
-        let at = place(value, needle)?;
-        Some((needle.len(), at, percent, other.name.as_str()))
+        let encoded = needle.encoded.as_ref();
+        let encoded = encoded.and_then(|encoded| Some((encoded, place(value, encoded.expose())?, true)));
+        let (text, at, percent) =
+            encoded.or_else(|| Some((&needle.plain, place(value, needle.plain.expose())?, false)))?;
+        Some((text.len(), at, percent, needle.name.as_str()))
     });
     let (length, at, percent, name) = found.max_by_key(|(length, ..)| *length)?;
     let parts = vec![
@@ -86,9 +103,9 @@ fn inside(
     Some((parts, format!("it holds the value of {name}")))
 }
 
-fn percent_encoded(plain: &str) -> Option<SecretText> {
+fn percent_encoded(plain: &SecretText) -> Option<SecretText> {
     let alone = Template::of([Part::Hole { name: "P".to_owned(), percent: true }]).ok()?;
-    alone.render(|_| Some(SecretText::from(plain))).ok()
+    alone.render(|_| Some(plain.duplicate())).ok()
 }
 
 /// Where the needle stands so that it is no chance: as the whole password of a URL, or long and inside.
@@ -149,18 +166,10 @@ fn secret_pairs(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a further secret's value is left in the text.
-fn holds_a_secret(parts: &[Part], sources: &Sources, is_secret: &dyn Fn(&str) -> bool) -> bool {
-    sources
-        .variables
-        .iter()
-        .filter(|variable| is_secret(&variable.name))
-        .filter_map(|v| v.value.as_ref())
-        .any(|value| {
-            value.len() >= SHORTEST_PASSWORD
-                && parts.iter().any(|part| match part {
-                    // EXPOSE: searched for.
-                    Part::Text(text) => text.contains(value.expose().as_str()),
-                    Part::Hole { .. } => false,
-                })
-        })
+fn stands_in(needle: &Needle, parts: &[Part]) -> bool {
+    parts.iter().any(|part| match part {
+        // EXPOSE: searched for.
+        Part::Text(text) => text.contains(needle.plain.expose().as_str()),
+        Part::Hole { .. } => false,
+    })
 }

@@ -5,11 +5,15 @@ mod compose;
 mod names;
 mod shapes;
 
+use std::collections::BTreeSet;
+
 use coffre_manifest::{Manifest, Template};
 use coffre_secret::SecretText;
 use serde::{Deserialize, Serialize};
 
 use crate::source::{OddityKind, Sources, Variable};
+
+const UNFILLED: &str = "its value has yet to be filled in";
 
 /// What a variable is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -55,23 +59,19 @@ pub fn classify(sources: &Sources, manifest: Option<&Manifest>) -> Vec<Finding> 
             Some(finding(variable, class, reason))
         })
         .collect();
-    for (number, variable) in sources.variables.iter().filter(|variable| variable.value.is_some()).enumerate()
-    {
-        let Some(current) = findings.get(number) else { continue };
-        let decided = manifest.is_some_and(|manifest| named(manifest, &variable.name))
-            || current.class == Class::Ambiguous;
-        if decided {
+    let stored = |class| matches!(class, Class::Secret | Class::Placeholder);
+    let mut secrets: BTreeSet<String> =
+        findings.iter().filter(|found| stored(found.class)).map(|found| found.name.clone()).collect();
+    let needles = compose::needles(sources, &secrets);
+    for found in &mut findings {
+        let decided = manifest.is_some_and(|manifest| named(manifest, &found.name));
+        if decided || found.class == Class::Ambiguous {
             continue;
         }
-        let secrets = |name: &str| {
-            findings.iter().any(|f| f.name == name && matches!(f.class, Class::Secret | Class::Placeholder))
-        };
-        if let Some((template, reason)) = compose::infer(variable, sources, &secrets)
-            && let Some(current) = findings.get_mut(number)
-        {
-            current.class = Class::Composed;
-            current.reason = reason;
-            current.template = Some(template);
+        let Some(variable) = sources.variable(&found.name) else { continue };
+        if let Some((template, reason)) = compose::infer(variable, sources, &secrets, &needles) {
+            secrets.remove(&found.name);
+            (found.class, found.reason, found.template) = (Class::Composed, reason, Some(template));
         }
     }
     findings
@@ -107,6 +107,10 @@ fn alone(
     if let Some(manifest) = manifest {
         if let Some(entry) = manifest.entry(name) {
             let composed = entry.template.is_some() && entry.dynamic.is_none();
+            // EXPOSE: looked at, not kept.
+            if !composed && shapes::is_placeholder(value.expose()) {
+                return (Class::Placeholder, UNFILLED.to_owned());
+            }
             return (
                 if composed { Class::Composed } else { Class::Secret },
                 "the manifest says so".to_owned(),
@@ -125,7 +129,7 @@ fn by_form(name: &str, value: &str) -> (Class, String) {
     let boolean = shapes::is_boolean(&value.trim().to_ascii_lowercase());
     let setting = shapes::setting_format(value);
     if shapes::is_placeholder(value) {
-        return (Class::Placeholder, "its value has yet to be filled in".to_owned());
+        return (Class::Placeholder, UNFILLED.to_owned());
     }
     if let Some(format) = shapes::credential_format(value) {
         return (Class::Secret, format!("its value is {format}"));

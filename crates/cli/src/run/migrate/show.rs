@@ -58,17 +58,10 @@ pub(super) fn plan(call: &mut Call, plan: &Plan) -> Outcome {
     }
     let id = plan.plan_id.get(..12).unwrap_or_default();
     call.world.say(&format!("Plan {id}: {} in {} on {}\n", plan.app, plan.environment, plan.server));
-    let setup = plan.setup.iter().map(|step| {
-        vec![
-            format!("{} {}", sign(step.action), step.action.word()),
-            step.object.to_string(),
-            String::new(),
-            String::new(),
-        ]
-    });
-    let items = plan.items.iter().map(row);
-    let rows: Vec<_> = setup.chain(items).collect();
-    call.world.say(&render::columns(&rows));
+    let setup = plan.setup.iter().map(|step| vec![what(step.action), step.object.to_string()]);
+    call.world.say(&render::columns(&setup.collect::<Vec<_>>()));
+    call.world.say("");
+    call.world.say(&render::columns(&plan.items.iter().map(row).collect::<Vec<_>>()));
     oddities(call, &plan.oddities);
     if plan.questions.is_empty() {
         call.world.say(&match plan.writes() {
@@ -86,12 +79,12 @@ fn row(item: &Item) -> Vec<String> {
     let to = item.to.clone().unwrap_or_else(|| "stays in the environment".to_owned());
     let print = item.fingerprint.as_ref().and_then(|print| print.get(..8)).map(|print| format!("fp {print}"));
     let why = format!("{}: {}", class(item.class), item.reason);
-    vec![
-        format!("{} {}", sign(item.action), item.action.word()),
-        item.name.clone(),
-        to,
-        format!("{} {why}", print.unwrap_or_default()),
-    ]
+    let why = print.map_or_else(|| why.clone(), |print| format!("{print} {why}"));
+    vec![what(item.action), item.name.clone(), to, why]
+}
+
+fn what(action: Action) -> String {
+    format!("{} {}", sign(action), action.word())
 }
 
 pub(super) fn applied(call: &mut Call, applied: &Applied) -> Outcome {
