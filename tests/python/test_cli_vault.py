@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from coffre_server import Server, clean_environment
+from coffre_server import Server, clean_environment, write_certificate
 from conftest import REPOSITORY
 
 ATMR = REPOSITORY / "examples/atmr"
@@ -264,6 +264,27 @@ def test_the_samples_init_script(vault_link, binary, tmp_path):
         assert client.sys.list_mounted_secrets_engines()["data"]["atmr/"]["options"] == {"version": "2"}
         assert {"atmr-api-read", "atmr-api-rotate", "atmr-dev-read"} <= set(client.sys.list_policies()["data"]["policies"])
         assert (tmp_path / "audit.log").stat().st_size > 0
+    finally:
+        server.stop()
+
+
+def test_the_samples_server_configuration(binary, tmp_path):
+    server = Server(binary, tmp_path / "vault", tls=True)
+    for name in ("tls", "data", "audit"):
+        (server.directory / name).mkdir()
+    key = write_certificate(server.directory / "tls/server.pem")
+    assert key == server.directory / "tls/server-key.pem"
+    text = (ATMR / "vault/server.hcl").read_text()
+    server.config = server.directory / "server.hcl"
+    server.config.write_text(text.replace("/vault/", f"{server.directory}/").replace("0.0.0.0:8200", f"127.0.0.1:{server.port}"))
+    server.ca = server.directory / "tls/server.pem"
+    server.audit = server.directory / "audit/audit.log"
+    server.bring_up()
+    try:
+        assert server.audit.stat().st_size > 0
+        outside = {"type": "file", "options": {"file_path": str(tmp_path / "outside.log")}}
+        assert server.call("POST", "sys/audit/outside", outside).status_code == 400
+        assert "warning" not in server.log.read_text()
     finally:
         server.stop()
 
