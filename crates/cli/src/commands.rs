@@ -149,6 +149,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         run::migrate::STATUS,
         Run::Local(run::migrate::status),
     ),
+    row(
+        "demo",
+        "",
+        "Show the main job on a sample application, in a temporary directory.",
+        run::demo::FLAGS,
+        Run::Raw(run::demo::demo),
+    ),
     row("path-help", "PATH", "Show the help of a path.", NONE, online!(run::generic::path_help)),
     row("print token", "", "Print the token in use.", NONE, Run::Local(run::local::print_token)),
     row("version", "", "Print the version.", NONE, Run::Local(run::local::version)),

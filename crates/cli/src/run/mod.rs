@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod ceremony;
+pub(crate) mod demo;
 pub(crate) mod generic;
 pub(crate) mod kv;
 pub(crate) mod kv_metadata;
