@@ -111,6 +111,8 @@ pub enum OddityKind {
     NoValue,
     /// A key that no environment variable can have as its name; it cannot be migrated.
     BadName,
+    /// A name that looks like a piece of a secret whose quotes are missing; it is not shown.
+    Fragment,
     /// Set again further down; the last one counts.
     Duplicate,
     /// The value holds a NUL character: `load_dotenv` stops there with an error.
@@ -137,6 +139,9 @@ impl OddityKind {
             Self::BadName => {
                 "this is not a variable's name, so it is left out; often a value whose quotes are missing"
             }
+            Self::Fragment => {
+                "this name looks like a piece of a secret whose quotes are missing (a PEM block?), so it is not shown; quote the value, or rename the variable"
+            }
             Self::Duplicate => {
                 "set again further down, and the last one counts; remove the line that does not"
             }
@@ -156,7 +161,7 @@ impl OddityKind {
     /// Whether a plan must not be applied while it is there.
     #[must_use]
     pub const fn blocks(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::Nul)
+        matches!(self, Self::Ambiguous | Self::Nul | Self::Fragment)
     }
 }
 
@@ -233,11 +238,12 @@ impl Sources {
         for (name, value) in values.iter() {
             let Some((line, binding)) = last.get(name) else { continue };
             let Some(name) = usable(name) else {
-                odd(*line, None, OddityKind::BadName);
+                odd(*line, None, if is_fragment(name) { OddityKind::Fragment } else { OddityKind::BadName });
                 continue;
             };
             for kind in value_oddities(document, binding.value.as_ref(), value, env) {
-                odd(*line, Some(name), kind);
+                // A key without a value may be a piece of a secret too, of any form.
+                odd(*line, Some(name).filter(|_| kind != OddityKind::NoValue), kind);
             }
             if ambiguous.iter().any(|other| other == name) {
                 odd(*line, Some(name), OddityKind::Ambiguous);
@@ -266,7 +272,14 @@ impl Sources {
 }
 
 fn usable(name: &str) -> Option<&str> {
-    coffre_manifest::is_variable_name(name).then_some(name)
+    (coffre_manifest::is_variable_name(name) && !is_fragment(name)).then_some(name)
+}
+
+/// Long, without `_`, and mixing cases as base64 does and names do not.
+fn is_fragment(name: &str) -> bool {
+    let has = |wanted: fn(&u8) -> bool| name.bytes().any(|byte| wanted(&byte));
+    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && !name.contains('_');
+    mixed && ((name.len() >= 16 && has(u8::is_ascii_digit)) || name.len() >= 32)
 }
 
 fn value_oddities(
