@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use coffre_api::Refusal;
 use coffre_barrier::Unsealed;
+use coffre_engine::Meta;
 
 use crate::audit_devices::AuditDevices;
 use crate::kernel::Kernel;
@@ -29,6 +30,17 @@ pub struct Active {
 }
 
 impl Active {
+    /// Every row of every mount, with the mount's path: for lists of routes and the tests that sweep them.
+    pub fn rows(&self) -> Vec<(String, &'static Meta)> {
+        let router = self.mounts.router();
+        let mounts = router.entries().filter_map(|entry| router.mount(&entry.path));
+        mounts
+            .flat_map(|mount| {
+                mount.engine().metas().into_iter().map(|meta| (mount.facts().path.clone(), meta))
+            })
+            .collect()
+    }
+
     /// Reads the tables and opens the audit devices.
     pub(crate) async fn load(kernel: &Arc<Kernel>, unsealed: &Unsealed) -> Result<Self, Refusal> {
         let root = unsealed.view("");

@@ -13,7 +13,7 @@ use coffre_engine::{AnyReply, Auth, MountFacts, Shape, TokenGrant, TokenKind};
 use coffre_secret::SecretText;
 
 use crate::active::Active;
-use crate::tokens::{Bounds, NewToken, lifetime};
+use crate::tokens::{Bounds, Created, NewToken, admits, lifetime, networks};
 use crate::wrap;
 
 /// Turns an engine's reply into an answer: makes the token of a login, wraps, and puts the envelope around it.
@@ -141,6 +141,10 @@ impl Finisher<'_> {
         let life = lifetime(bounds, grant.ttl, self.now, self.now)
             .map_err(|_| Refusal::invalid("the role's lifetimes leave no time"))?;
         reply.warnings.extend(life.warning);
+        // A token that its owner could not use from here is not made.
+        if !admits(&networks(&grant.bound_cidrs)?, self.peer) {
+            return Err(Refusal::denied());
+        }
         let policies = self.login_policies(&grant, reply)?;
         let mount = self.mount.path.strip_prefix("auth/").unwrap_or(&self.mount.path).trim_end_matches('/');
         let display_name = match grant.display_name.as_str() {
@@ -163,8 +167,19 @@ impl Finisher<'_> {
             ..NewToken::default()
         });
         let created = created.await?;
-        debug_assert!(created.live.allows(self.peer) || self.peer.is_none());
+        self.still_mounted(&created).await?;
         Ok(auth_block(created.token, &created.live.record, life.ttl))
+    }
+
+    /// A method that is being disabled revokes its tokens after it left the router. One that was made since is revoked
+    /// here.
+    async fn still_mounted(&self, created: &Created) -> Result<(), Refusal> {
+        let router = self.active.mounts.router();
+        if router.entry(&self.mount.path).is_some_and(|entry| entry.accessor == self.mount.accessor) {
+            return Ok(());
+        }
+        self.active.tokens.revoke(created.live.key).await?;
+        Err(Refusal::denied())
     }
 
     fn login_policies(&self, grant: &TokenGrant, reply: &mut AnyReply) -> Result<Vec<String>, Refusal> {

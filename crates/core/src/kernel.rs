@@ -26,6 +26,7 @@ use crate::keys::{KernelKey, label};
 use crate::mounts::MountEntry;
 use crate::policies::PolicyRecord;
 use crate::settings::Settings;
+use crate::steady::Steady;
 use crate::stored;
 use crate::sys::Sys;
 use crate::tokens::{AccessorRecord, TOKEN_LEN, TokenRecord, draw_token};
@@ -67,6 +68,9 @@ pub struct DevVault {
 
 impl Kernel {
     /// A sealed kernel over a store.
+    ///
+    /// Its own time never goes back, whatever the wall clock does: what has ended has ended for ever. Audit entries
+    /// carry the wall clock's time.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -75,6 +79,7 @@ impl Kernel {
     ) -> Arc<Self> {
         let barrier = Barrier::new(store, Arc::clone(&clock), Arc::clone(&entropy));
         let broker = Arc::new(Broker::new(Arc::clone(&clock), AUDIT_PATIENCE));
+        let clock: Arc<dyn Clock> = Arc::new(Steady::new(clock));
         Arc::new_cyclic(|kernel: &Weak<Self>| {
             let facts = MountFacts { path: "sys/".into(), kind: "system".into(), ..MountFacts::default() };
             let sealed_sys = Arc::new(Mount::new(facts, Sys::new(Weak::clone(kernel)), None));
@@ -225,16 +230,21 @@ impl Kernel {
         self.seal_requested.store(true, Ordering::SeqCst);
     }
 
+    /// Whoever comes here before the seal is done waits for it: the answer to `sys/seal` must not leave earlier, also
+    /// if another request came first.
     pub(crate) async fn seal_if_requested(&self) {
-        if self.seal_requested.swap(false, Ordering::SeqCst) {
+        if self.seal_requested.load(Ordering::SeqCst) {
             self.seal().await;
+            self.seal_requested.store(false, Ordering::SeqCst);
         }
     }
 
     /// One round of the kernel's background work: what has ended is revoked. Idempotent; a timer calls it.
     pub async fn tick(&self) {
         let Some(active) = self.active() else { return };
+        let finished = active.tokens.finish_revocations().await;
         let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
+        self.log_cause("revocation", finished.as_ref().err());
         self.log_cause("expiry", expired.as_ref().err());
         self.log_cause("audit", kept.as_ref().err());
     }

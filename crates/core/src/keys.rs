@@ -12,7 +12,8 @@ pub(crate) enum KernelKey<'a> {
     Accessor(&'a str),
     /// `core/child/<parent's token key>/<child's token key>`: empty; the index for cascading revocation.
     Child(&'a str, &'a str),
-    /// `core/revoking/<token key>`: empty; a revocation that must be finished, also after a crash.
+    /// `core/revoking/<token key>`: a revocation that must be finished, also after a crash; empty, or `orphan` if the
+    /// children live on.
     Revoking(&'a str),
     /// `core/wrap/<token key>`: JSON of [`crate::wrap::WrapRecord`]; lives and dies with its wrapping token.
     Wrap(&'a str),

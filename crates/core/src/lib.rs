@@ -18,6 +18,7 @@ mod mounts;
 mod pipeline;
 mod policies;
 mod settings;
+mod steady;
 mod stored;
 pub mod sys;
 pub mod tokens;

@@ -15,7 +15,7 @@ use crate::authenticate::{Identified, authenticate};
 use crate::finish::Finisher;
 use crate::incoming::Incoming;
 use crate::kernel::Kernel;
-use crate::tokens::Use;
+use crate::tokens::{LiveToken, Use};
 
 impl Kernel {
     /// Answers a request, from whatever door it came.
@@ -33,7 +33,11 @@ impl Kernel {
         let routed = route(&active, &incoming);
         if let Ok(resolved) = routed {
             let resolved = match SealedRow::of(resolved) {
-                Ok(row) => return self.answer_sealed(row, &incoming, around).await,
+                Ok(row) => {
+                    // Such rows need no storage of ours, and nobody without a token may hold up a seal.
+                    drop((_guard, active));
+                    return self.answer_sealed(row, &incoming, around).await;
+                }
                 Err(resolved) => *resolved,
             };
             let identified = match authenticate(&active.tokens, around.presented.as_ref(), around.peer).await
@@ -105,7 +109,8 @@ impl Kernel {
             Ok(recorded) => recorded,
             Err(down) => return self.audit_down(down),
         };
-        let reply = match refuse_odd_slash(incoming) {
+        let is_system = admitted.subject().mount().facts().kind == "system";
+        let reply = match refuse_odd_slash(incoming, is_system) {
             Ok(()) => dispatch(&admitted, &incoming.raw, around).await,
             Err(refusal) => Err(refusal),
         };
@@ -155,18 +160,39 @@ impl Kernel {
         let identified = authenticate(&active.tokens, around.presented.as_ref(), around.peer).await;
         let (caller, refusal) = match identified {
             Err(refusal) => (None, refusal),
-            Ok(who) => match authorize(who.caller, Existence::Unknown, &incoming.raw, subject) {
-                Err(refused) => {
-                    let (_, caller, refusal) = *refused;
-                    (Some(caller), refusal)
+            Ok(who) => {
+                let used = self.spend(active, who.live.as_deref(), around).await;
+                match (authorize(who.caller, Existence::Unknown, &incoming.raw, subject), used) {
+                    (Err(refused), _) => {
+                        let (_, caller, refusal) = *refused;
+                        (Some(caller), refusal)
+                    }
+                    (Ok(permit), Err(refusal)) => (Some(permit.into_parts().1), refusal),
+                    (Ok(permit), Ok(())) => {
+                        (Some(permit.into_parts().1), no_row(why.as_ref(), &incoming.path))
+                    }
                 }
-                Ok(permit) => (Some(permit.into_parts().1), no_row(why.as_ref(), &incoming.path)),
-            },
+            }
         };
         let subject = Unrouted { op: incoming.op, path: incoming.path.clone(), wrap_ttl: incoming.wrap_ttl };
         let about = About::subject(&subject, Existence::Unknown);
         let facts = facts(incoming, around, None);
         self.broker().release_refused(facts, about, caller.as_ref(), &incoming.raw, refusal).await
+    }
+
+    /// Takes a use for a request that no engine will see.
+    async fn spend(
+        &self,
+        active: &Active,
+        live: Option<&LiveToken>,
+        around: &Surroundings,
+    ) -> Result<(), Refusal> {
+        let Some(live) = live else { return Ok(()) };
+        if active.tokens.take_use(live).await? == Use::Last {
+            let revoked = active.tokens.revoke(live.key).await;
+            self.log_cause(&around.request_id, revoked.as_ref().err());
+        }
+        Ok(())
     }
 
     /// While sealed only the rows that say so are answered.
@@ -218,10 +244,12 @@ fn no_row(why: Option<&NoRow>, path: &VaultPath) -> Refusal {
 }
 
 /// A path that ends with a slash names a folder: it can be listed and nothing else.
-fn refuse_odd_slash(incoming: &Incoming) -> Result<(), Refusal> {
+fn refuse_odd_slash(incoming: &Incoming, is_system: bool) -> Result<(), Refusal> {
     match incoming.op {
         _ if !incoming.trailing_slash => Ok(()),
         Op::List => Ok(()),
+        // `sys` names mounts and devices, whose paths end in a slash wherever they are shown.
+        Op::Read | Op::Delete if is_system => Ok(()),
         Op::Write | Op::Patch => Err(Refusal::invalid("cannot write to a path ending in '/'")),
         Op::Read | Op::Delete => Err(Refusal::missing()),
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::KernelKey;
 use crate::stored;
-use crate::tokens::{NewToken, TokenKey, TokenStore};
+use crate::tokens::{NewToken, TokenKey, TokenStore, whole_secs};
 
 /// A wrapped answer as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(crate) async fn wrap(
     // EXPOSE: moved into the record; both forms are wiped.
     let body = RawJson::parse(body.expose().clone()).map_err(Refusal::bug)?;
     let record =
-        WrapRecord { body, ttl: ttl.as_secs(), created: now.nanos(), path: path.to_owned(), accessor };
+        WrapRecord { body, ttl: whole_secs(ttl), created: now.nanos(), path: path.to_owned(), accessor };
     let bytes = stored::bytes(&record)?;
     let created = tokens.create(NewToken {
         policies: vec!["response-wrapping".into()],
@@ -53,15 +53,14 @@ pub(crate) async fn wrap(
         ttl,
         explicit_max_ttl: ttl,
         num_uses: 1,
-        // EXPOSE: sealed by the barrier with the token's other records, in one transaction.
-        wrapped: Some(bytes.expose().clone()),
+        wrapped: Some(bytes),
         ..NewToken::default()
     });
     let created = created.await?;
     Ok(WrapInfo {
         token: created.token,
         accessor: created.live.record.accessor.clone(),
-        ttl: ttl.as_secs(),
+        ttl: record.ttl,
         creation_time: now.rfc3339(),
         creation_path: record.path,
         wrapped_accessor: record.accessor,

@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use coffre_ambient::{Entropy, ids};
 use coffre_api::{Refusal, VaultPath};
-use coffre_barrier::{View, ViewBatch};
-use coffre_engine::storage;
+use coffre_barrier::{BarrierError, View, ViewBatch};
+use coffre_engine::{Mount, storage};
+use coffre_storage::StoreError;
 use tokio::sync::Mutex;
 
 use super::entry::MountEntry;
@@ -19,6 +20,7 @@ use crate::kernel::Kernel;
 use crate::keys::{self, KernelKey};
 use crate::settings::Settings;
 use crate::stored;
+use crate::tokens::TokenStore;
 
 /// The mounts of an unsealed cluster: storage is the truth, the router is its image.
 pub(crate) struct MountTable {
@@ -74,8 +76,33 @@ impl MountTable {
         }
         entry.uuid = ids::uuid(&*self.entropy).map_err(Refusal::bug)?;
         entry.accessor = new_accessor(&entry, &*self.entropy)?;
-        self.write(&entry).await?;
-        self.publish(entry)
+        // Built first: an entry whose engine cannot be built must not be found by the next unseal.
+        let mount = self.build(&entry)?;
+        let mut batch = ViewBatch::new();
+        for uuid in self.leftovers(&router, &entry.path).await? {
+            batch = removal(batch, &uuid);
+        }
+        let batch = batch.put(KernelKey::Mount(&entry.uuid).to_string(), stored::bytes(&entry)?);
+        self.root.transact(batch).await.map_err(storage)?;
+        self.router.store(Arc::new(router.with(Arc::new(entry), mount)));
+        Ok(())
+    }
+
+    /// Entries in storage that are not served and would be in this path's way: what an enabling or disabling of unknown
+    /// outcome left behind. Nothing was acknowledged about them.
+    async fn leftovers(&self, router: &Router, path: &str) -> Result<Vec<String>, Refusal> {
+        let mut found = Vec::new();
+        for uuid in stored::all_below(&self.root, keys::MOUNTS).await? {
+            if router.entries().any(|entry| entry.uuid == uuid) {
+                continue;
+            }
+            let entry: Option<MountEntry> =
+                stored::load(&self.root, &KernelKey::Mount(&uuid).to_string()).await?;
+            if entry.is_some_and(|entry| entry.path.starts_with(path) || path.starts_with(&entry.path)) {
+                found.push(uuid);
+            }
+        }
+        Ok(found)
     }
 
     /// Changes a mount's entry.
@@ -89,42 +116,51 @@ impl MountTable {
         let known = router.entry(path).ok_or_else(|| Refusal::invalid("no mount at this path"))?;
         let mut entry = MountEntry::clone(known);
         change(&mut entry)?;
-        self.write(&entry).await?;
-        self.publish(entry)
-    }
-
-    /// Removes a mount with everything its engine kept, in one transaction. Whether it was there.
-    pub(crate) async fn disable(&self, path: &str) -> Result<Option<Arc<MountEntry>>, Refusal> {
-        let _held = self.changing.lock().await;
-        let router = self.router();
-        let Some(entry) = router.entry(path) else { return Ok(None) };
-        if entry.is_fixed() {
-            return Err(Refusal::invalid(format!("cannot unmount \"{path}\"")));
-        }
-        // Nobody may reach the engine while its records go away.
-        self.router.store(Arc::new(router.without(path)));
-        let batch = ViewBatch::new()
-            .delete(KernelKey::Mount(&entry.uuid).to_string())
-            .delete_prefix(keys::engine_prefix(&entry.uuid));
-        if let Err(e) = self.root.transact(batch).await {
-            self.router.store(router);
-            return Err(storage(e));
-        }
-        Ok(Some(Arc::clone(entry)))
-    }
-
-    async fn write(&self, entry: &MountEntry) -> Result<(), Refusal> {
-        let batch = ViewBatch::new().put(KernelKey::Mount(&entry.uuid).to_string(), stored::bytes(entry)?);
-        self.root.transact(batch).await.map_err(storage)
-    }
-
-    fn publish(&self, entry: MountEntry) -> Result<(), Refusal> {
-        let router = self.router();
-        let before = router.mount(&entry.path).map(|mount| &**mount);
-        let mount = builtin::build(&entry, &self.settings, &self.root, &self.kernel, before)?;
+        let mount = self.build(&entry)?;
+        let batch = ViewBatch::new().put(KernelKey::Mount(&entry.uuid).to_string(), stored::bytes(&entry)?);
+        self.root.transact(batch).await.map_err(storage)?;
         self.router.store(Arc::new(router.with(Arc::new(entry), mount)));
         Ok(())
     }
+
+    /// Removes a mount: the tokens that its logins made, then its entry with everything its engine kept, in one
+    /// transaction. Fine if there is none.
+    pub(crate) async fn disable(&self, path: &str, tokens: &TokenStore) -> Result<(), Refusal> {
+        let _held = self.changing.lock().await;
+        let router = self.router();
+        let Some(entry) = router.entry(path) else { return Ok(()) };
+        if entry.is_fixed() {
+            return Err(Refusal::invalid(format!("cannot unmount \"{path}\"")));
+        }
+        // Nobody may reach the engine while its records go away. The tokens go first: after a crash in between the
+        // mount is still there, and can be disabled again.
+        self.router.store(Arc::new(router.without(path)));
+        if entry.is_auth()
+            && let Err(refusal) = tokens.revoke_of_mount(&entry.accessor).await
+        {
+            self.router.store(Arc::clone(&router));
+            return Err(refusal);
+        }
+        self.root.transact(removal(ViewBatch::new(), &entry.uuid)).await.map_err(|e| {
+            // If nobody knows whether it is gone, it must not take writes that may be lost: it stays out of reach.
+            if !matches!(e, BarrierError::Store(StoreError::Unknown(_))) {
+                self.router.store(Arc::clone(&router));
+            }
+            storage(e)
+        })
+    }
+
+    /// The engine of an entry; it takes over the locks of the one that is served at its path.
+    fn build(&self, entry: &MountEntry) -> Result<Arc<Mount>, Refusal> {
+        let router = self.router();
+        let before = router.mount(&entry.path).map(|mount| &**mount);
+        builtin::build(entry, &self.settings, &self.root, &self.kernel, before)
+    }
+}
+
+/// Everything that is stored of a mount.
+fn removal(batch: ViewBatch, uuid: &str) -> ViewBatch {
+    batch.delete(KernelKey::Mount(uuid).to_string()).delete_prefix(keys::engine_prefix(uuid))
 }
 
 /// The accessor of a new mount: its type and eight hexadecimal digits.

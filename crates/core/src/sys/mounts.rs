@@ -78,8 +78,12 @@ impl Sys {
         } {
             options.insert("version".into(), version.into());
         }
+        let path = table.full_path(&input.path);
+        if table == Table::Secrets && path.starts_with("auth/") {
+            return Err(Refusal::invalid("login methods are enabled with sys/auth"));
+        }
         let mut entry = MountEntry {
-            path: table.full_path(&input.path),
+            path,
             kind: known.to_owned(),
             description: input.description,
             options,
@@ -101,10 +105,7 @@ impl Sys {
         if is_other_table {
             return Err(Refusal::invalid("login methods are disabled with sys/auth"));
         }
-        let gone = active.mounts.disable(&full).await?;
-        if let Some(entry) = gone.filter(|entry| entry.is_auth()) {
-            active.tokens.revoke_of_mount(&entry.accessor).await?;
-        }
+        active.mounts.disable(&full, &active.tokens).await?;
         Ok(Reply::empty())
     }
 

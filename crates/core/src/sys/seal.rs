@@ -63,7 +63,8 @@ fn output(kernel: &Kernel, status: &State) -> SealStatusOutput {
     SealStatusOutput {
         r#type: "shamir".into(),
         initialized: status.initialized,
-        sealed: status.sealed,
+        // Until the tables are read the server does not serve yet.
+        sealed: status.sealed || kernel.active().is_none(),
         t: status.threshold.into(),
         n: status.shares.into(),
         progress: status.progress.into(),

@@ -9,7 +9,7 @@ use coffre_ambient::ids;
 use coffre_api::Refusal;
 use coffre_barrier::ViewBatch;
 use coffre_engine::storage;
-use coffre_secret::SecretText;
+use coffre_secret::{SecretText, SecretVec};
 
 use super::record::{AccessorRecord, TokenKey, TokenRecord};
 use super::store::{LiveToken, TokenStore};
@@ -49,7 +49,7 @@ pub struct NewToken {
     /// Networks from which it may be used.
     pub bound_cidrs: Vec<String>,
     /// What it wraps.
-    pub wrapped: Option<Vec<u8>>,
+    pub wrapped: Option<SecretVec>,
 }
 
 /// A token that was made.
@@ -93,7 +93,7 @@ impl TokenStore {
             e => storage(e),
         })?;
         self.schedule(key, record.end());
-        Ok(Created { token, live: self.keep(key, record)? })
+        Ok(Created { token, live: self.live_of(key, record)? })
     }
 
     fn draw(&self, chosen: Option<&SecretText>) -> Result<SecretText, Refusal> {
@@ -114,11 +114,11 @@ impl TokenStore {
             display_name: new.display_name.clone(),
             meta: new.meta.clone(),
             created: now.nanos(),
-            ttl: new.ttl.as_secs(),
+            ttl: whole_secs(new.ttl),
             expires: if new.ttl.is_zero() { 0 } else { now.plus(new.ttl).nanos() },
-            max_ttl: new.max_ttl.as_secs(),
-            explicit_max_ttl: new.explicit_max_ttl.as_secs(),
-            period: new.period.as_secs(),
+            max_ttl: whole_secs(new.max_ttl),
+            explicit_max_ttl: whole_secs(new.explicit_max_ttl),
+            period: whole_secs(new.period),
             num_uses: i64::try_from(new.num_uses).unwrap_or(i64::MAX),
             renewable: new.renewable && !new.ttl.is_zero(),
             bound_cidrs: new.bound_cidrs.clone(),
@@ -136,6 +136,11 @@ impl TokenStore {
             stored::bytes(&accessor)?,
         ))
     }
+}
+
+/// Rounded up: 0 stands for "none" in records, and half a second is not none.
+pub(crate) const fn whole_secs(duration: Duration) -> u64 {
+    duration.as_secs() + if duration.subsec_nanos() > 0 { 1 } else { 0 }
 }
 
 /// A fresh service token.

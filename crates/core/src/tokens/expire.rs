@@ -5,6 +5,7 @@
 
 use std::sync::PoisonError;
 
+use coffre_ambient::Wall;
 use coffre_api::Refusal;
 
 use super::record::TokenKey;
@@ -27,21 +28,33 @@ impl TokenStore {
 
     /// Revokes what has ended. Idempotent, without input: a timer calls it.
     pub(crate) async fn expire(&self) -> Result<usize, Refusal> {
-        let mut done = 0;
-        while let Some(key) = self.next_ended() {
-            // It may have been renewed since: its record decides.
-            let now = self.clock.wall();
-            let ended =
-                self.record(key).await?.is_some_and(|record| record.end().is_some_and(|end| end <= now));
-            if ended {
-                self.revoke(key).await?;
-                done += 1;
+        let (mut done, mut failed) = (0, Vec::new());
+        while let Some((end, key)) = self.next_ended() {
+            match self.revoke_if_ended(key).await {
+                Ok(ended) => done += usize::from(ended),
+                Err(refusal) => failed.push((end, key, refusal)),
             }
         }
-        Ok(done)
+        // One that fails keeps nobody else waiting, and is tried again next time.
+        let mut first = None;
+        for (end, key, refusal) in failed {
+            self.schedule(key, Some(end));
+            first = first.or(Some(refusal));
+        }
+        first.map_or(Ok(done), Err)
     }
 
-    fn next_ended(&self) -> Option<TokenKey> {
+    /// It may have been renewed since it was scheduled: its record decides.
+    async fn revoke_if_ended(&self, key: TokenKey) -> Result<bool, Refusal> {
+        let now = self.clock.wall();
+        let ended = self.record(key).await?.is_some_and(|record| record.end().is_some_and(|end| end <= now));
+        if ended {
+            self.revoke(key).await?;
+        }
+        Ok(ended)
+    }
+
+    fn next_ended(&self) -> Option<(Wall, TokenKey)> {
         let now = self.clock.wall();
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *ends.first()?;
@@ -49,6 +62,6 @@ impl TokenStore {
             return None;
         }
         ends.remove(&first);
-        Some(first.1)
+        Some(first)
     }
 }

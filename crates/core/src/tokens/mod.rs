@@ -9,11 +9,12 @@ mod renew;
 mod revoke;
 mod store;
 
-pub(crate) use create::draw_token;
 pub use create::{Created, NewToken};
+pub(crate) use create::{draw_token, whole_secs};
 pub use lifetime::{Bounds, Lifetime, PastMax, lifetime};
 pub use record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
 pub use store::{LiveToken, TokenStore, Use};
+pub(crate) use store::{admits, networks};
 
 /// What stands before every service token.
 pub const SERVICE_PREFIX: &str = "hvs.";

@@ -37,9 +37,11 @@ impl TokenStore {
         let wanted = if wanted.is_zero() { Duration::from_secs(record.ttl) } else { wanted };
         let life = lifetime(bounds, wanted, record.made(), now)
             .map_err(|_| Refusal::invalid("the token is past the max TTL and cannot be renewed"))?;
+        let before = record.end();
         record.renewed = now.nanos();
         record.expires = now.plus(life.ttl).nanos();
         self.write(key, &record).await?;
+        self.unschedule(key, before);
         self.schedule(key, record.end());
         Ok((self.keep(key, record)?, life.warning))
     }

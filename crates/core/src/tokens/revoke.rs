@@ -23,7 +23,7 @@ impl TokenStore {
         let mut tree = Vec::new();
         let mut next = vec![key];
         while let Some(key) = next.pop() {
-            let Some(record) = self.mark(key).await? else { continue };
+            let Some(record) = self.mark(key, Children::Die).await? else { continue };
             for child in stored::all_below(&self.root, &format!("{}{}/", keys::CHILDREN, key.hex())).await? {
                 next.extend(TokenKey::parse(&child));
             }
@@ -37,7 +37,7 @@ impl TokenStore {
 
     /// Revokes a token and lets its children live, as orphans.
     pub async fn revoke_and_orphan(&self, key: TokenKey) -> Result<(), Refusal> {
-        let Some(record) = self.mark(key).await? else { return Ok(()) };
+        let Some(record) = self.mark(key, Children::Live).await? else { return Ok(()) };
         for child in stored::all_below(&self.root, &format!("{}{}/", keys::CHILDREN, key.hex())).await? {
             let Some(child) = TokenKey::parse(&child) else { continue };
             self.make_orphan(key, child).await?;
@@ -45,16 +45,27 @@ impl TokenStore {
         self.delete(key, &record).await
     }
 
-    /// Finishes the revocations that a crash interrupted.
+    /// Finishes the revocations that a crash or a failing storage interrupted. Idempotent, also beside one that is
+    /// under way. One that fails again keeps no other waiting.
     pub(crate) async fn finish_revocations(&self) -> Result<usize, Refusal> {
         let left = stored::all_below(&self.root, keys::REVOKING).await?;
+        let mut first = None;
         for name in &left {
-            if let Some(key) = TokenKey::parse(name) {
-                self.revoke(key).await?;
-            }
-            self.root.delete(&KernelKey::Revoking(name).to_string()).await.map_err(storage)?;
+            first = first.or(self.finish_revocation(name).await.err());
         }
-        Ok(left.len())
+        first.map_or(Ok(left.len()), Err)
+    }
+
+    async fn finish_revocation(&self, name: &str) -> Result<(), Refusal> {
+        let path = KernelKey::Revoking(name).to_string();
+        let Some(note) = self.root.get(&path).await.map_err(storage)? else { return Ok(()) };
+        // EXPOSE: one of two words.
+        match (TokenKey::parse(name), note.expose() == Children::Live.note()) {
+            (Some(key), true) => self.revoke_and_orphan(key).await?,
+            (Some(key), false) => self.revoke(key).await?,
+            (None, _) => {}
+        }
+        self.root.delete(&path).await.map_err(storage)
     }
 
     /// Revokes every token that this mount's logins made.
@@ -69,7 +80,7 @@ impl TokenStore {
     }
 
     /// Marks a token as revoked; from here on nobody gets in with it. `None` if there is no such token.
-    async fn mark(&self, key: TokenKey) -> Result<Option<TokenRecord>, Refusal> {
+    async fn mark(&self, key: TokenKey, children: Children) -> Result<Option<TokenRecord>, Refusal> {
         let _held = self.locks.lock(&key.hex()).await;
         self.forget(key);
         let Some(mut record) = self.record(key).await? else { return Ok(None) };
@@ -77,7 +88,7 @@ impl TokenStore {
             record.revoked = true;
             let batch = ViewBatch::new()
                 .put(KernelKey::Token(&key.hex()).to_string(), stored::bytes(&record)?)
-                .put(KernelKey::Revoking(&key.hex()).to_string(), Vec::new());
+                .put(KernelKey::Revoking(&key.hex()).to_string(), children.note().to_vec());
             self.root.transact(batch).await.map_err(storage)?;
         }
         Ok(Some(record))
@@ -98,6 +109,8 @@ impl TokenStore {
     async fn delete(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
         builtin::destroy_private_space(&self.cubbyhole, &record.space).await?;
         let name = key.hex();
+        // Under the lock, so that nobody who has read the record writes it back afterwards.
+        let _held = self.locks.lock(&name).await;
         let mut batch = ViewBatch::new()
             .delete(KernelKey::Token(&name).to_string())
             .delete(KernelKey::Accessor(&self.accessor_key(&record.accessor)).to_string())
@@ -106,6 +119,25 @@ impl TokenStore {
         if let Some(parent) = &record.parent {
             batch = batch.delete(KernelKey::Child(parent, &name).to_string());
         }
-        self.root.transact(batch).await.map_err(storage)
+        self.root.transact(batch).await.map_err(storage)?;
+        self.unschedule(key, record.end());
+        Ok(())
+    }
+}
+
+/// What becomes of a revoked token's children.
+#[derive(Clone, Copy)]
+enum Children {
+    Die,
+    Live,
+}
+
+impl Children {
+    /// What stands in the note by which the work is finished.
+    const fn note(self) -> &'static [u8] {
+        match self {
+            Self::Die => b"",
+            Self::Live => b"orphan",
+        }
     }
 }

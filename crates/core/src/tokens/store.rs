@@ -122,6 +122,17 @@ impl TokenStore {
 
     /// Puts a token into memory; the caller holds its lock.
     pub(super) fn keep(&self, key: TokenKey, record: TokenRecord) -> Result<Arc<LiveToken>, Refusal> {
+        let live = self.live_of(key, record)?;
+        let pinned = self.live.pin();
+        if pinned.len() >= MOST_LIVE {
+            pinned.clear();
+        }
+        pinned.insert(key, Arc::clone(&live));
+        Ok(live)
+    }
+
+    /// What is known of a token. Whoever does not hold its lock must not keep it: it may be revoked at this moment.
+    pub(super) fn live_of(&self, key: TokenKey, record: TokenRecord) -> Result<Arc<LiveToken>, Refusal> {
         let epoch = self.policies.epoch();
         let caller = Arc::new(TokenCaller {
             acl: self.policies.acl(&record.policies),
@@ -136,16 +147,9 @@ impl TokenStore {
             issued: record.made(),
             ..TokenCaller::default()
         });
-        let parsed: Result<Vec<IpNet>, _> = record.bound_cidrs.iter().map(|cidr| cidr.parse()).collect();
-        let networks = parsed.map_err(|_| Refusal::bug("a token's network cannot be read"))?;
+        let networks = networks(&record.bound_cidrs)?;
         let deadline = record.end().map(|end| Deadline::at(&*self.clock, end));
-        let live = Arc::new(LiveToken { key, record, caller, deadline, networks, epoch });
-        let pinned = self.live.pin();
-        if pinned.len() >= MOST_LIVE {
-            pinned.clear();
-        }
-        pinned.insert(key, Arc::clone(&live));
-        Ok(live)
+        Ok(Arc::new(LiveToken { key, record, caller, deadline, networks, epoch }))
     }
 
     pub(super) fn forget(&self, key: TokenKey) {
@@ -200,9 +204,21 @@ impl TokenStore {
         Ok(if last { Use::Last } else { Use::More })
     }
 
+    /// How many ends are waited for: at most one for each token that ends.
+    pub fn scheduled(&self) -> usize {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn schedule(&self, key: TokenKey, end: Option<Wall>) {
         if let Some(end) = end {
             self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert((end, key));
+        }
+    }
+
+    /// Forgets an end that was moved, or whose token is gone.
+    pub(super) fn unschedule(&self, key: TokenKey, end: Option<Wall>) {
+        if let Some(end) = end {
+            self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&(end, key));
         }
     }
 }
@@ -215,9 +231,21 @@ impl LiveToken {
 
     /// Whether it may be used from this address. An IPv4 address in IPv6 clothing counts as IPv4.
     pub fn allows(&self, peer: Option<IpAddr>) -> bool {
-        if self.networks.is_empty() || self.record.is_root() && self.record.expires == 0 {
+        if self.record.is_root() && self.record.expires == 0 {
             return true;
         }
-        peer.is_some_and(|peer| self.networks.iter().any(|network| network.contains(&peer.to_canonical())))
+        admits(&self.networks, peer)
     }
+}
+
+/// Reads a token's networks.
+pub(crate) fn networks(cidrs: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    let parsed: Result<_, _> = cidrs.iter().map(|cidr| cidr.parse()).collect();
+    parsed.map_err(|_| Refusal::bug("a token's network cannot be read"))
+}
+
+/// Whether an address lies in one of the networks; none at all are everywhere.
+pub(crate) fn admits(networks: &[IpNet], peer: Option<IpAddr>) -> bool {
+    let within = |peer: IpAddr| networks.iter().any(|network| network.contains(&peer.to_canonical()));
+    networks.is_empty() || peer.is_some_and(within)
 }

@@ -51,6 +51,11 @@ impl TokenMethod {
                     .map_err(|_| Refusal::invalid("the lifetimes leave no time"))?,
             )
         };
+        if life.is_none() && parent.record.expires != 0 {
+            return Err(Refusal::invalid(
+                "expiring root tokens cannot create non-expiring root tokens: give the new one a ttl",
+            ));
+        }
         let ttl = life.as_ref().map(|life| life.ttl).unwrap_or_default();
         let mut warnings: Vec<String> = life.into_iter().filter_map(|life| life.warning).collect();
         warnings.extend(missing_policies(&active, &policies));

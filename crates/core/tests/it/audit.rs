@@ -1,0 +1,191 @@
+//! Audit, seen from the kernel: complete, before anything leaves, and nothing without it (rows G1, G9, G10, G13;
+//! invariants I1, I2, I10).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use coffre_api::Op;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, canary};
+
+async fn enable(rig: &Rig, name: &str, file: &Path) {
+    let body = json!({"type": "file", "options": {"file_path": file}});
+    rig.root(Op::Write, &format!("sys/audit/{name}"), body).await.is(204);
+}
+
+fn entries(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Entries by request id: how many requests and responses.
+fn pairs(file: &Path) -> BTreeMap<String, (usize, usize)> {
+    let mut pairs: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for entry in entries(file) {
+        let id = entry["request"]["id"].as_str().unwrap_or_default().to_owned();
+        let pair = pairs.entry(id).or_default();
+        match entry["type"].as_str() {
+            Some("request") => pair.0 += 1,
+            Some("response") => pair.1 += 1,
+            _ => {}
+        }
+    }
+    pairs.remove("");
+    pairs
+}
+
+#[tokio::test]
+async fn g13_whatever_reached_routing_has_its_two_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &file).await;
+    let before = pairs(&file).len();
+    let login = json!({"role_id": "x", "secret_id": "y"});
+    let asks = [
+        (Op::Write, "secret/data/a", rig.root.as_str(), json!({"data": {"k": "v"}}), 200),
+        (Op::Read, "secret/data/a", "", Value::Null, 403),
+        (Op::Read, "secret/data/a", "hvs.garbage", Value::Null, 403),
+        (Op::Read, "secret/data/missing", rig.root.as_str(), Value::Null, 404),
+        (Op::Read, "no/mount", rig.root.as_str(), Value::Null, 404),
+        (Op::Read, "no/mount", "", Value::Null, 403),
+        (Op::Patch, "sys/mounts", rig.root.as_str(), json!({}), 405),
+        (Op::Write, "auth/approle/login", "", login, 400),
+        (Op::Write, "sys/wrapping/unwrap", "", json!({"token": "x"}), 400),
+        (Op::Write, "secret/data/a", rig.root.as_str(), json!({"data": 7}), 400),
+        (Op::Read, "sys/internal/ui/mounts", "", Value::Null, 200),
+    ];
+    let count = asks.len();
+    for (op, path, token, body, status) in asks {
+        rig.ask(op, path, token, body).await.is(status);
+    }
+    let pairs = pairs(&file);
+    assert_eq!(pairs.len(), before + count);
+    let uneven: Vec<_> = pairs.iter().filter(|(_, pair)| **pair != (1, 1)).collect();
+    // The request that enabled the device has only its answer there.
+    assert!(uneven.len() <= 1, "{uneven:?}");
+}
+
+#[tokio::test]
+async fn i1_the_entry_of_the_answer_is_written_when_the_answer_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &file).await;
+    for number in 0..100 {
+        let path = format!("secret/data/{number}");
+        let answer = rig.root(Op::Write, &path, json!({"data": {"k": "v"}})).await.is(200);
+        assert_eq!(pairs(&file).get(&answer.text("/request_id")), Some(&(1, 1)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn i10_no_value_and_no_token_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &file).await;
+    let value = String::from_utf8(canary("value").expose().to_vec()).unwrap();
+    rig.root(Op::Write, "secret/data/a", json!({"data": {"k": value, "n": {"deep": [value]}}})).await.is(200);
+    rig.root(Op::Read, "secret/data/a", Value::Null).await.is(200);
+    rig.root(Op::Write, "kv/a", json!({"k": value})).await.is(204);
+    rig.root(Op::Write, "secret/data/a", json!({ "data": value })).await.is(400);
+    let hour = Duration::from_secs(3_600);
+    let wrapped =
+        rig.ask_wrapped(hour, Op::Read, "secret/data/a", &rig.root, Value::Null).await.wrapping_token();
+    rig.ask(Op::Write, "sys/wrapping/unwrap", "", json!({ "token": wrapped })).await.is(200);
+    let made = rig.child(&rig.root, json!({"policies": ["default"]})).await;
+    rig.ask(Op::Read, "auth/token/lookup-self", &made.token(), Value::Null).await.is(200);
+    rig.ask(Op::Read, "secret/data/a", &value, Value::Null).await.is(403);
+    rig.root(Op::Write, "auth/approle/role/r", json!({"token_policies": "default"})).await.is(204);
+    let secret_id =
+        rig.root(Op::Write, "auth/approle/role/r/secret-id", json!({})).await.text("/data/secret_id");
+    let role_id = rig.root(Op::Read, "auth/approle/role/r/role-id", Value::Null).await.text("/data/role_id");
+    let login = json!({"role_id": role_id, "secret_id": secret_id});
+    let logged_in = rig.ask(Op::Write, "auth/approle/login", "", login).await.token();
+    let log = fs::read_to_string(&file).unwrap();
+    for hidden in
+        [&value, &rig.root, &wrapped, &made.token(), &made.text("/auth/accessor"), &secret_id, &logged_in]
+    {
+        let at = log.find(hidden.as_str()).map(|at| &log[at.saturating_sub(120)..at]);
+        assert!(hidden.len() > 8 && at.is_none(), "after {at:?}");
+    }
+    assert!(log.contains("hmac-sha256:"));
+}
+
+/// A named pipe; whoever drops the reader breaks it.
+fn pipe(folder: &Path, name: &str) -> (PathBuf, fs::File) {
+    let path = folder.join(name);
+    assert!(Command::new("mkfifo").arg("-m").arg("600").arg(&path).status().unwrap().success());
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    (path, reader)
+}
+
+#[tokio::test]
+async fn g9_no_device_means_no_answer_and_no_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::furnished().await;
+    rig.root(Op::Write, "secret/data/a", json!({"data": {"k": "HIDDEN"}})).await.is(200);
+    let (path, reader) = pipe(folder.path(), "pipe");
+    enable(&rig, "pipe", &path).await;
+    rig.root(Op::Read, "secret/data/a", Value::Null).await.is(200);
+    drop(reader);
+    let before = rig.stored();
+    let read = rig.root(Op::Read, "secret/data/a", Value::Null).await.is(500);
+    assert!(!read.body.to_string().contains("HIDDEN"));
+    rig.root(Op::Write, "secret/data/a", json!({"data": {"k": "new"}})).await.is(500);
+    rig.root(Op::Write, "auth/token/create", json!({})).await.is(500);
+    rig.ask(Op::Read, "secret/data/a", "", Value::Null).await.is(500);
+    rig.root(Op::Read, "no/mount", Value::Null).await.is(500);
+    assert_eq!(rig.stored(), before);
+    // What needs no device works on, and the device can be removed.
+    rig.ask(Op::Read, "sys/health", "", Value::Null).await.is(200);
+    rig.root(Op::Delete, "sys/audit/pipe", Value::Null).await.is(204);
+    let read = rig.root(Op::Read, "secret/data/a", Value::Null).await.is(200);
+    assert_eq!(read.text("/data/data/k"), "HIDDEN");
+}
+
+#[tokio::test]
+async fn g9_one_of_two_devices_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::furnished().await;
+    let (path, reader) = pipe(folder.path(), "pipe");
+    enable(&rig, "pipe", &path).await;
+    enable(&rig, "file", &folder.path().join("audit.log")).await;
+    drop(reader);
+    let answer = rig.root(Op::Write, "secret/data/a", json!({"data": {"k": "v"}})).await.is(200);
+    let pairs = pairs(&folder.path().join("audit.log"));
+    assert_eq!(pairs.get(&answer.text("/request_id")), Some(&(1, 1)));
+}
+
+#[tokio::test]
+async fn g12_a_device_that_does_not_open_keeps_the_server_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &inner.join("audit.log")).await;
+    rig.root(Op::Write, "sys/seal", Value::Null).await.is(204);
+    fs::remove_dir_all(&inner).unwrap();
+    assert!(rig.kernel.submit_share(&rig.share).await.is_err());
+    rig.root(Op::Read, "sys/mounts", Value::Null).await.is(503);
+    fs::create_dir(&inner).unwrap();
+    rig.kernel.submit_share(&rig.share).await.unwrap();
+    let answer = rig.root(Op::Read, "sys/mounts", Value::Null).await.is(200);
+    assert_eq!(pairs(&inner.join("audit.log")).get(&answer.text("/request_id")), Some(&(1, 1)));
+}
+
+#[tokio::test]
+async fn i2_a_seal_is_recorded_before_it_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &file).await;
+    rig.root(Op::Write, "sys/seal", Value::Null).await.is(204);
+    let sealed = entries(&file).into_iter().filter(|entry| entry["request"]["path"] == "sys/seal");
+    assert_eq!(sealed.count(), 2);
+}

@@ -1,0 +1,19 @@
+//! What must be true of the kernel, asked from outside. Test names carry the row of the abuse list they show
+//! (`d2_…`, `f8_…`) or the invariant (`i5_…`).
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
+
+mod audit;
+mod crash;
+mod cubbyhole;
+mod decode;
+mod lifetimes;
+mod mounts;
+mod policies;
+mod revocation;
+mod routes;
+mod seal;
+mod tokens;
+mod wrapping;
+
+#[path = "../rig/mod.rs"]
+mod rig;
