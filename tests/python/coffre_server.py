@@ -79,13 +79,16 @@ class Server:
         wait_for_banner(self.process, self.log, mark)
         return self
 
-    def bring_up(self, audit: bool = True) -> "Server":
+    def bring_up(self) -> "Server":
         self.start()
-        answer = self.client(token="").sys.initialize(SHARES, THRESHOLD)
-        self.keys, self.root = answer["keys_base64"], answer["root_token"]
-        self.unseal()
-        if audit:
+        try:
+            answer = self.client(token="").sys.initialize(SHARES, THRESHOLD)
+            self.keys, self.root = answer["keys_base64"], answer["root_token"]
+            self.unseal()
             self.client().sys.enable_audit_device("file", options={"file_path": str(self.audit)})
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def unseal(self) -> None:
