@@ -227,7 +227,8 @@ def test_kill_9_loses_nothing(fresh_server):
         record.request_ids.clear()
         history.append(record)
         assert not totals["lost"] and not totals["half"], (cycle, totals)
-    for record in history:
+    # What was right after its own kill must still be right after the later ones.
+    for record in rng.sample(history, min(len(history), 20)):
         check_kv(link, record, totals)
         check_alive(link, record, totals)
     print(f"cycles {CYCLES}, acked writes {totals['acked']}, lost {totals['lost']}, half {totals['half']}, "
