@@ -32,8 +32,13 @@ pub struct PolicyStore {
     root: View,
     known: ArcSwap<BTreeMap<String, Arc<Known>>>,
     epoch: AtomicU64,
+    /// What sets of policies allow, compiled: tokens of one role share it.
+    compiled: papaya::HashMap<String, (u64, Arc<Acl>)>,
     writing: Mutex<()>,
 }
+
+/// Sets of policies that stay compiled; beyond, all are compiled anew when they are needed.
+const MOST_COMPILED: usize = 4_096;
 
 impl PolicyStore {
     /// Reads them all. A policy that cannot be parsed any more keeps the server sealed: without it, somebody's
@@ -49,12 +54,8 @@ impl PolicyStore {
                 known.insert(name, Arc::new(Known { text: record.text, parsed: Arc::new(policy) }));
             }
         }
-        Ok(Self {
-            root,
-            known: ArcSwap::from_pointee(known),
-            epoch: AtomicU64::new(1),
-            writing: Mutex::default(),
-        })
+        let (epoch, compiled) = (AtomicU64::new(1), papaya::HashMap::new());
+        Ok(Self { root, known: ArcSwap::from_pointee(known), epoch, compiled, writing: Mutex::default() })
     }
 
     /// Counts the changes; what was compiled in another epoch is stale.
@@ -119,6 +120,24 @@ impl PolicyStore {
 
     /// What these policies together allow. Names without a policy allow nothing.
     pub fn acl(&self, names: &[String]) -> Arc<Acl> {
+        // Asked first: if a policy changes while it is compiled, the entry is stale from the start.
+        let epoch = self.epoch();
+        let set = names.join(",");
+        let compiled = self.compiled.pin();
+        if let Some((of, acl)) = compiled.get(&set)
+            && *of == epoch
+        {
+            return Arc::clone(acl);
+        }
+        let acl = self.compile(names);
+        if compiled.len() >= MOST_COMPILED {
+            compiled.clear();
+        }
+        compiled.insert(set, (epoch, Arc::clone(&acl)));
+        acl
+    }
+
+    fn compile(&self, names: &[String]) -> Arc<Acl> {
         if names.iter().any(|name| name == "root") {
             return Arc::new(Acl::root());
         }

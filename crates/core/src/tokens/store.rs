@@ -60,7 +60,7 @@ pub enum Use {
 }
 
 /// Entries in memory before all are dropped and read again: bounds memory, not the number of tokens.
-const MOST_LIVE: usize = 50_000;
+const MOST_LIVE: usize = 10_000;
 
 impl TokenStore {
     /// The store of an unsealed cluster.
