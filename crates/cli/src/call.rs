@@ -29,6 +29,7 @@ impl Call {
             Ok(format) => (format, None),
             Err(text) => (Format::Table, Some(Failure::local(text))),
         };
+        world.cautious = true;
         world.plain = parsed.on("no-color");
         world.silent = parsed.on("non-interactive");
         (Self { world, command, parsed, format, client: None }, problem)

@@ -15,6 +15,7 @@ mod recommend;
 mod render;
 mod run;
 mod token_file;
+mod visible;
 mod world;
 
 use std::path::Path;

@@ -87,7 +87,12 @@ impl Call {
         match self.format {
             // EXPOSE: the result that was asked for.
             Format::Raw => self.world.say(envelope.expose_raw()),
-            Format::Table => self.world.say(&pairs(&secret_rows(&node))),
+            Format::Table => {
+                let rows = secret_rows(&node);
+                if !rows.is_empty() {
+                    self.world.say(&pairs(&rows));
+                }
+            }
             _ => self.show_node(&canonical(&node)),
         }
         Ok(Exit::DONE)
@@ -113,7 +118,10 @@ impl Call {
                     self.world.say(&format!("{heading}\n{}", "-".repeat(heading.len())));
                 }
                 for item in items {
-                    self.world.say(&item.shown());
+                    let item = item.shown();
+                    // To a person one name is one line; to a program a name is its own bytes.
+                    let item = if self.world.out_is_terminal { item.replace('\n', "\\n") } else { item };
+                    self.world.say(&item);
                 }
             }
             _ => self.show_node(&Node::List(items.to_vec())),
@@ -194,7 +202,12 @@ pub(crate) fn secret_rows(node: &Node) -> Vec<(String, String)> {
     }
     if let Some(auth) = node.member("auth").filter(|auth| !auth.is_null()) {
         for (field, source, _) in AUTH {
-            let Some(value) = auth.member(source) else { continue };
+            let value = match auth.member(source) {
+                Some(value) => value,
+                // Servers leave empty lists out; they are shown all the same.
+                None if source.ends_with("policies") => &Node::Null,
+                None => continue,
+            };
             let text = match value.shown().parse::<u64>() {
                 Ok(0) if *source == "lease_duration" => "\u{221e}".to_owned(),
                 Ok(seconds) if *source == "lease_duration" => human_seconds(seconds),
@@ -324,6 +337,26 @@ mod tests {
         }
         assert_eq!(cell("token_ttl", &Node::Number("3600".into())), "1h");
         assert_eq!(cell("creation_time", &Node::Number("3600".into())), "3600");
+    }
+
+    #[test]
+    fn a_token_is_shown_with_all_kinds_of_policies() {
+        let node = r#"{"auth":{"client_token":"t","accessor":"a","lease_duration":3600,"renewable":true,
+            "policies":["default","x"],"token_policies":["default","x"]}}"#;
+        let rows = secret_rows(&Node::parse(node).unwrap());
+        let shown: Vec<_> = rows.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "token=t",
+                "token_accessor=a",
+                "token_duration=1h",
+                "token_renewable=true",
+                "token_policies=[\"default\" \"x\"]",
+                "identity_policies=[]",
+                "policies=[\"default\" \"x\"]"
+            ]
+        );
     }
 
     #[test]

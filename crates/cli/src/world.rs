@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use coffre_secret::SecretText;
 
+use crate::visible::visible;
+
 /// Where environment variables are looked up.
 pub(crate) trait Lookup: Send + Sync {
     /// The value of a variable, if it is set and is text.
@@ -39,6 +41,7 @@ pub(crate) struct Voice<'a> {
 impl Voice<'_> {
     /// A line for the person, in yellow where standard error is a terminal.
     pub(crate) fn warn(&mut self, text: &str) {
+        let text = visible(text);
         // Nobody is left to tell if this fails.
         let _ = match self.colour {
             true => writeln!(self.err, "\x1b[33m{text}\x1b[0m"),
@@ -59,6 +62,8 @@ pub(crate) struct World {
     pub(crate) in_is_terminal: bool,
     err_is_terminal: bool,
     lost_output: bool,
+    /// Whether what is printed comes from the server, so that a terminal must not obey it.
+    pub(crate) cautious: bool,
     /// `-no-color`.
     pub(crate) plain: bool,
     /// `-non-interactive`.
@@ -78,6 +83,7 @@ impl World {
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
             lost_output: false,
+            cautious: false,
             plain: false,
             silent: false,
         }
@@ -91,26 +97,24 @@ impl World {
 
     /// The result of a command, on standard output, as it is.
     pub(crate) fn say_bare(&mut self, text: &str) {
+        let text = if self.cautious && self.out_is_terminal { visible(text) } else { text.into() };
         self.lost_output |= self.out.write_all(text.as_bytes()).is_err();
     }
 
     /// A line for the person, on standard error.
     pub(crate) fn tell(&mut self, text: &str) {
-        // Nobody is left to tell if this fails.
-        let _ = writeln!(self.err, "{text}");
+        self.paint(None, text);
     }
 
     /// A warning, on standard error, in yellow where that is a terminal.
     pub(crate) fn warn(&mut self, text: &str) {
-        let line = if self.colour() { format!("\x1b[33m{text}\x1b[0m") } else { text.to_owned() };
-        self.tell(&line);
+        self.paint(Some(33), text);
     }
 
     /// An error, on standard error, its first line in red where that is a terminal.
     pub(crate) fn complain(&mut self, text: &str) {
         let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
-        let first = if self.colour() { format!("\x1b[31m{first}\x1b[0m") } else { first.to_owned() };
-        self.tell(&first);
+        self.paint(Some(31), first);
         if let Some(rest) = rest {
             self.tell(rest);
         }
@@ -150,8 +154,58 @@ impl World {
         Some(SecretText::from(text.expose().trim()))
     }
 
+    /// A line on standard error, coloured (SGR) where that is a terminal; no colours but ours.
+    fn paint(&mut self, colour: Option<u8>, text: &str) {
+        let text = visible(text);
+        // Nobody is left to tell if this fails.
+        let _ = match colour.filter(|_| self.colour()) {
+            Some(colour) => writeln!(self.err, "\x1b[{colour}m{text}\x1b[0m"),
+            None => writeln!(self.err, "{text}"),
+        };
+    }
+
     fn colour(&self) -> bool {
         let unwanted = |name: &str| self.env.var(name).is_some_and(|value| !value.is_empty());
         self.err_is_terminal && !self.plain && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Tape(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Tape {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_terminal_does_not_obey_the_server_and_a_program_gets_every_byte() {
+        for (terminal, expected) in [(true, "a\\u{1b}[31m\n"), (false, "a\x1b[31m\n")] {
+            let (out, err) = (Tape::default(), Tape::default());
+            let mut world = World::of_process("vault".to_owned());
+            (world.out, world.err) = (Box::new(out.clone()), Box::new(err.clone()));
+            (world.out_is_terminal, world.err_is_terminal, world.cautious) = (terminal, terminal, true);
+            world.say("a\x1b[31m");
+            world.tell("b\x1b]0;title\x07");
+            world.warn("c\x1b[2J");
+            world.complain("d\x1b[2J\ne\x1b[2J");
+            assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap(), expected);
+            let told = String::from_utf8(err.0.lock().unwrap().clone()).unwrap();
+            let ours = told.replace("\x1b[33m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
+            assert!(!ours.contains('\x1b') && !ours.contains('\x07'), "{told:?}");
+            assert!(ours.contains("b\\u{1b}]0;title\\u{7}\n"), "{told:?}");
+        }
     }
 }

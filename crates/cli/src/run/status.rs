@@ -67,7 +67,7 @@ fn rows(seal: &Node, leader: &Node) -> Vec<(String, String)> {
     row("Sealed", text(seal, "sealed"));
     row(if recovery { "Total Recovery Shares" } else { "Total Shares" }, text(seal, "n"));
     row("Threshold", text(seal, "t"));
-    if is(seal, "sealed") && is(seal, "initialized") {
+    if is(seal, "sealed") {
         let (progress, threshold) =
             (text(seal, "progress").unwrap_or_default(), text(seal, "t").unwrap_or_default());
         row("Unseal Progress", Some(format!("{progress}/{threshold}")));
@@ -101,5 +101,10 @@ mod tests {
         let shown = pairs(&rows(&seal.unwrap(), &Node::Null));
         assert!(shown.contains("Unseal Progress    1/3\nUnseal Nonce       abc"), "{shown}");
         assert!(shown.ends_with("HA Enabled         false"), "{shown}");
+        let seal = Node::parse(
+            r#"{"type":"shamir","initialized":false,"sealed":true,"t":0,"n":0,"progress":0,"nonce":""}"#,
+        );
+        let shown = pairs(&rows(&seal.unwrap(), &Node::Null));
+        assert!(shown.contains("Unseal Progress    0/0\nUnseal Nonce       n/a"), "{shown}");
     }
 }
