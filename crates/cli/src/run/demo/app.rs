@@ -1,7 +1,7 @@
 //! The application under `coffre run`: Flask where there is a Python for it, else the probe.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use coffre_ambient::{Clock, SystemClock, SystemEntropy, ids};
@@ -115,7 +115,11 @@ impl Runner<'_> {
             return Err(Trouble::broken(what));
         }
         let same = expected.compared(&held.secrets)?;
-        Ok(Seen { same, source: health.source, command: "coffre run -- python -m flask --app backend.app run" })
+        Ok(Seen {
+            same,
+            source: health.source,
+            command: "coffre run -- python -m flask --app backend.app run",
+        })
     }
 
     /// The same with the probe.
@@ -197,10 +201,11 @@ struct Fingerprints {
 
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Trouble> {
     // serde's messages quote what they read.
-    serde_json::from_slice(body).map_err(|_| Trouble::broken("the application's answer is not what it should be"))
+    serde_json::from_slice(body)
+        .map_err(|_| Trouble::broken("the application's answer is not what it should be"))
 }
 
-async fn until_it_answers(program: &mut Program, port: u16, log: &PathBuf) -> Result<Vec<u8>, Trouble> {
+async fn until_it_answers(program: &mut Program, port: u16, log: &Path) -> Result<Vec<u8>, Trouble> {
     let began = SystemClock.boot();
     loop {
         let trouble = match get(port, "/health").await {

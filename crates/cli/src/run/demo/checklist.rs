@@ -32,11 +32,8 @@ pub(crate) fn items(seen: &Evidence) -> Vec<Item> {
     let item = |mark, what, evidence: String| Item { mark, what, evidence };
     let shown = |shown: bool| if shown { Mark::Done } else { Mark::NotYet };
     let all = seen.secrets > 0 && seen.same == seen.secrets;
-    let program = if seen.flask {
-        "in the Flask application's own process"
-    } else {
-        "in a small program's process; with the Flask application: -with-python"
-    };
+    let program =
+        if seen.flask { "in Flask's own process" } else { "in a small program; Flask: -with-python" };
     let loaded = match (all, seen.flask) {
         (true, true) => Mark::Done,
         (true, false) => Mark::Partly,
@@ -51,17 +48,17 @@ pub(crate) fn items(seen: &Evidence) -> Vec<Item> {
         item(
             shown(seen.fallback),
             ".env as a fallback in dev",
-            "seen with the vault sealed: dev goes on from .env with a banner, prod refuses".into(),
+            "seen with the vault sealed; prod refuses then".into(),
         ),
         item(
             Mark::NotYet,
             "Automatic rotation",
-            "not yet: coffre.toml says how each secret rotates; nothing does it so far".into(),
+            "not yet: coffre.toml says when, nothing does it so far".into(),
         ),
         item(
             shown(seen.audit_entries > 0),
             "Audit logs",
-            format!("{} entries, hash chain unbroken; values only as keyed hashes", seen.audit_entries),
+            format!("{} entries in an unbroken chain, values as keyed hashes", seen.audit_entries),
         ),
         item(Mark::Partly, "Unit tests pass", "not run here: cargo xtask test".into()),
         item(Mark::Partly, "End-to-end tests pass", "this run is one; all of them: cargo xtask test".into()),
@@ -74,7 +71,7 @@ pub(crate) fn items(seen: &Evidence) -> Vec<Item> {
         item(
             shown(seen.rolled_back),
             "Rollback",
-            "the vault is as before, .env was never touched; USE_VAULT=false works meanwhile".into(),
+            "vault as before, .env untouched; USE_VAULT=false works".into(),
         ),
     ]
 }

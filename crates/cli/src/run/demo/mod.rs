@@ -80,8 +80,8 @@ enum Ended {
 }
 
 async fn in_a_place(world: &mut World, parsed: &Parsed) -> Outcome {
-    let mut signals = Signals::listen()
-        .map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
     let base = world.env.var("TMPDIR").filter(|base| !base.is_empty()).map_or("/tmp".into(), PathBuf::from);
     let place = Place::make(&base).map_err(told)?;
     let around = match Surroundings::of(&place, world.env.as_ref()) {
@@ -102,6 +102,7 @@ async fn in_a_place(world: &mut World, parsed: &Parsed) -> Outcome {
         signal = signals.next() => Ended::Signal(signal),
         played = story::tell(&mut screen, &stage) => played.map_or_else(Ended::Failed, |()| Ended::Well),
     };
+    let took = screen.elapsed();
     let outcome = match ended {
         Ended::Well => Ok(Exit::DONE),
         Ended::Signal(number) => {
@@ -112,7 +113,13 @@ async fn in_a_place(world: &mut World, parsed: &Parsed) -> Outcome {
             Err(Failure::local(format!("\nStep {number}, {step}, failed: {trouble}")))
         }
     };
-    removed(place, outcome).await
+    let outcome = removed(place, outcome).await;
+    if outcome.is_ok() {
+        screen.headline(&format!(
+            "Done in {took}. The temporary directory is gone, and nothing else was touched."
+        ));
+    }
+    outcome
 }
 
 /// The outcome, after the directory is gone.

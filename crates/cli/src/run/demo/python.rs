@@ -32,7 +32,8 @@ pub(crate) async fn find(
     let logs = place.directory("logs")?;
     if let Some(given) = given {
         let python = version(Path::new(given), around, &logs).await;
-        let wanted = "Install examples/atmr/requirements.txt for it, or unset COFFRE_PYTHON, or add -with-python.";
+        let wanted =
+            "Install examples/atmr/requirements.txt for it, or unset COFFRE_PYTHON, or add -with-python.";
         return python.map(Some).ok_or_else(|| {
             Trouble::new(format!("COFFRE_PYTHON ({given}) cannot run the sample application"), wanted)
         });
@@ -94,11 +95,15 @@ async fn in_callers_environment(
     let log = logs.join(format!("{name}.log"));
     let mut command = tokio::process::Command::new(program);
     command.args(words).stdout(create(&log)?).stderr(create(&log)?);
-    let status = Program::start(name, command)?.finish(INSTALL).await?;
+    let mut started = Program::start(name, command).map_err(|trouble| {
+        Trouble::new(trouble.what, "Install Python 3.11 or later, or leave -with-python out.")
+    })?;
+    let status = started.finish(INSTALL).await?;
     if status.success() {
         return Ok(());
     }
-    let next = format!("It said:\n{}\nWithout -with-python the demonstration runs as well.", tail(&log).join("\n"));
+    let next =
+        format!("It said:\n{}\nWithout -with-python the demonstration runs as well.", tail(&log).join("\n"));
     Err(Trouble::new(format!("{name} ended with {status}"), next))
 }
 

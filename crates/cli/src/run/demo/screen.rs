@@ -11,7 +11,7 @@ use crate::world::World;
 /// How wide the text of a step may be before it goes on in the next line.
 const WIDTH: usize = 84;
 /// What stands before it: mark, number, name, time.
-const INDENT: usize = 24;
+const INDENT: usize = 25;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl<'w> Screen<'w> {
         let lines = wrapped(text, WIDTH);
         let mut lines = lines.iter();
         let first = lines.next().map(String::as_str).unwrap_or_default();
-        self.line(&format!(" {mark} {number:>2}  {step:<9} {took:>6}  {first}"));
+        self.line(&format!(" {mark} {number:>2}  {step:<9} {took:>7}  {first}"));
         lines.for_each(|line| self.line(&format!("{:INDENT$}{line}", "")));
     }
 
@@ -163,9 +163,9 @@ fn seconds(time: Duration) -> String {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let full = lines.last().is_some_and(|line| {
-            !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width
-        });
+        let full = lines
+            .last()
+            .is_some_and(|line| !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width);
         if full {
             lines.push(String::new());
         }

@@ -44,7 +44,8 @@ impl Needles {
     pub(crate) fn found_in(&self, text: &[u8]) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         for (at, head) in text.windows(SHORTEST).enumerate() {
-            let Some(candidates) = <[u8; SHORTEST]>::try_from(head).ok().and_then(|head| self.by_head.get(&head))
+            let Some(candidates) =
+                <[u8; SHORTEST]>::try_from(head).ok().and_then(|head| self.by_head.get(&head))
             else {
                 continue;
             };

@@ -62,18 +62,14 @@ impl Server {
         Err(last)
     }
 
-    async fn start_on(
-        place: &Place,
-        around: &Surroundings,
-        port: u16,
-        ca: &Path,
-    ) -> Result<Self, Trouble> {
+    async fn start_on(place: &Place, around: &Surroundings, port: u16, ca: &Path) -> Result<Self, Trouble> {
         let root = place.root();
         let listener = json!({
             "address": format!("127.0.0.1:{port}"),
             "tls_cert_file": root.join("server.pem"), "tls_key_file": root.join("server-key.pem"),
         });
-        let config = json!({ "storage": { "redb": { "path": root.join("vault") } }, "listener": { "tcp": listener } });
+        let config =
+            json!({ "storage": { "redb": { "path": root.join("vault") } }, "listener": { "tcp": listener } });
         let config = place.file("server.json", config.to_string().as_bytes())?;
         let log = root.join("server.log");
         let mut command = around.coffre(["server"]);
@@ -199,10 +195,7 @@ async fn wait_until_it_answers(program: &mut Program, client: &Client, log: &Pat
         };
         if let Some(status) = program.ended() {
             let said = tail(log).join("\n");
-            return Err(Trouble::new(
-                format!("the server ended with {status}"),
-                format!("It said:\n{said}"),
-            ));
+            return Err(Trouble::new(format!("the server ended with {status}"), format!("It said:\n{said}")));
         }
         if SystemClock.boot().saturating_sub(began) > START {
             return Err(error.into());

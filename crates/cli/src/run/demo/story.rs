@@ -1,5 +1,7 @@
 //! The steps in their order.
 
+use std::path::Path;
+
 use super::app::Runner;
 use super::checklist::{self, Evidence};
 use super::python::Python;
@@ -26,7 +28,7 @@ pub(crate) async fn tell(screen: &mut Screen<'_>, stage: &Stage<'_>) -> Result<(
     let said = screen.said().to_owned();
     let searched = finding::end_and_search(stage, server, &needles, &said);
     evidence.audit_entries = screen.step("search", searched).await?;
-    conclude(screen, &evidence);
+    conclude(screen, &evidence, stage.around.coffre_path());
     Ok(())
 }
 
@@ -45,7 +47,7 @@ async fn with_server(
     python: Option<&Python>,
 ) -> Result<(Evidence, Needles), Failed> {
     let keys = screen.step("init", keys::init(server)).await?;
-    screen.step("unseal", keys::unseal(server, keys.shares.iter())).await?;
+    screen.step("unseal", keys::unseal(server, &keys)).await?;
     screen.step("audit", keys::enable_audit(server)).await?;
     let original = screen.step("classify", moving::classify(stage)).await?;
     let before = server.contents().await;
@@ -57,7 +59,7 @@ async fn with_server(
     let runner = Runner { around: stage.around, server, original: &original, logs: &logs };
     let seen = screen.step("run", running::run(stage, runner, python)).await?;
     screen.step("seal", running::seal(stage, runner)).await?;
-    screen.step("unseal", keys::unseal(server, keys.shares.iter().rev())).await?;
+    screen.step("unseal", keys::unseal_again(server, &keys)).await?;
     screen.step("rollback", moving::roll_back(stage, server, &mut migration, before)).await?;
     let evidence = Evidence {
         secrets: original.secrets().len(),
@@ -70,23 +72,26 @@ async fn with_server(
     Ok((evidence, finding::needles(&original, &keys)))
 }
 
-fn conclude(screen: &mut Screen<'_>, evidence: &Evidence) {
+fn conclude(screen: &mut Screen<'_>, evidence: &Evidence, coffre: &Path) {
     screen.headline("The checklist of the migration plan");
     for item in checklist::items(evidence) {
         screen.item(item.mark, item.what, &item.evidence);
     }
     screen.headline("Try next");
-    for (command, what) in NEXT {
-        screen.line(&format!("    {command:<50} {what}"));
+    // Built here and not installed: the command's name alone would not find it.
+    let here = std::env::current_dir().unwrap_or_default();
+    if let Ok(built) = coffre.strip_prefix(&here) {
+        screen.line(&format!("    alias coffre=\"$PWD/{}\"", built.display()));
     }
-    let took = screen.elapsed();
-    screen.headline(&format!("Done in {took}; nothing is left behind."));
+    for (command, what) in NEXT {
+        screen.line(&format!("    {command:<56} {what}"));
+    }
 }
 
 /// Commands, and what they do.
 const NEXT: &[(&str, &str)] = &[
     ("coffre server -dev", "a server of your own, in memory"),
-    ("export VAULT_ADDR=http://127.0.0.1:8200", "then, beside your .env:"),
+    ("export VAULT_ADDR=http://127.0.0.1:8200 COFFRE_ENV=dev", "in another terminal, beside your .env:"),
     ("coffre migrate init", "writes coffre.toml from your .env"),
     ("coffre migrate plan", "shows what would go where; no values"),
     ("coffre migrate apply && coffre migrate verify", "writes it, and reads it back as your application"),

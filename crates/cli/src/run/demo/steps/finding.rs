@@ -7,13 +7,13 @@ use std::path::Path;
 use coffre_audit::{Head, chain};
 use coffre_secret::SecretText;
 
-use super::Stage;
 use super::super::migration::Original;
 use super::super::sample;
 use super::super::screen::Told;
 use super::super::search::{Needles, search};
 use super::super::server::{Keys, NEIGHBOUR_VALUE, Server};
 use super::super::trouble::Trouble;
+use super::Stage;
 
 /// Everything that must be found nowhere.
 pub(crate) fn needles(original: &Original, keys: &Keys) -> Needles {
@@ -40,18 +40,22 @@ pub(crate) async fn end_and_search(
         return Err(Trouble::broken("the search finds nothing, not even in .env"));
     }
     let mut searched = search(needles, stage.place.root(), &[".env", "venv"])?;
-    searched.hits.extend(needles.found_in(said.as_bytes()).iter().map(|name| format!("{name} in this output")));
+    searched
+        .hits
+        .extend(needles.found_in(said.as_bytes()).iter().map(|name| format!("{name} in this output")));
     if !searched.hits.is_empty() {
         return Err(Trouble::broken(format!("found {}", searched.hits.join(", "))));
     }
     let proof = format!(
-        "{} values (secrets, unseal keys, root token), plain, in JSON, base64, hexadecimal and percent-encoded: \
-         none in any of {} files (plan, journal, audit log of {entries} entries, storage, logs) nor in this \
-         output. In .env itself the same search finds {in_dotenv}.",
+        "{} values: none in {} files, none in this output. In .env the same search finds {in_dotenv}.",
         needles.len(),
         searched.files,
     );
-    Ok(Told::new(entries, proof))
+    let below = vec![
+        "Secrets, unseal keys, root token: plain, in JSON, base64, hexadecimal, percent-encoded;".to_owned(),
+        format!("in plan, journal, audit log ({entries} entries), storage and the programs' logs."),
+    ];
+    Ok(Told { value: entries, proof, below })
 }
 
 fn chain_of(audit: &Path) -> Result<u64, Trouble> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use coffre_migrate::{Class, Finding, Plan};
 
-use super::Stage;
 use super::super::migration::{Migration, Original, created};
 use super::super::sample;
 use super::super::screen::{Told, aligned};
 use super::super::server::Server;
 use super::super::trouble::Trouble;
+use super::Stage;
 
 /// A vault's contents, as [`Server::contents`] gives them.
 type Contents = BTreeMap<String, String>;
@@ -24,8 +24,7 @@ pub(crate) async fn classify(stage: &Stage<'_>) -> Result<Told<Original>, Troubl
     }
     let count = |classes: &[Class]| findings.iter().filter(|f| classes.contains(&f.class)).count();
     let proof = format!(
-        "{} variables in .env: {} secrets, {} made of other variables, {} settings. Of what coffre.toml calls \
-         secret, nothing was missed.",
+        "{} variables: {} secrets, {} made of others, {} settings; no secret was missed.",
         findings.len(),
         count(&[Class::Secret, Class::Placeholder, Class::Ambiguous]),
         count(&[Class::Composed]),
@@ -43,7 +42,8 @@ fn rows(findings: &[Finding]) -> Vec<[String; 3]> {
         Class::Composed => "composed",
         Class::Config => "setting",
     };
-    let row = |finding: &Finding| [finding.name.clone(), word(finding.class).to_owned(), finding.reason.clone()];
+    let row =
+        |finding: &Finding| [finding.name.clone(), word(finding.class).to_owned(), finding.reason.clone()];
     let (settings, others): (Vec<_>, Vec<_>) = findings.iter().partition(|f| f.class == Class::Config);
     others.into_iter().chain(settings).map(row).collect()
 }
@@ -57,8 +57,7 @@ pub(crate) async fn plan<'o>(
     let plan = migration.plan().await?;
     let (documents, others) = created(&plan);
     let proof = format!(
-        "{documents} documents to create for prod, and {others} other things: engine, policies, AppRole. The \
-         plan shows fingerprints under a key of this run, and no value."
+        "To create: {documents} documents, {others} others (engine, policies, AppRole). It holds no value."
     );
     Ok(Told::new((migration, plan), proof))
 }
@@ -67,11 +66,14 @@ pub(crate) async fn apply(migration: &mut Migration<'_>, plan: &Plan) -> Result<
     let applied = migration.apply(plan).await?;
     let (documents, others) = created(plan);
     if (applied.documents, applied.objects) != (documents, others) {
-        return Err(Trouble::broken(format!("{} documents were written, not {documents}", applied.documents)));
+        return Err(Trouble::broken(format!(
+            "{} documents were written, not {documents}",
+            applied.documents
+        )));
     }
     let proof = format!(
-        "{documents} documents and {others} other things written, each announced in the journal first, and only \
-         where the plan had seen nothing (check-and-set)."
+        "All {} written, each journaled first, and only where the plan saw nothing (CAS).",
+        documents + others
     );
     Ok(Told::new((), proof))
 }
@@ -79,11 +81,9 @@ pub(crate) async fn apply(migration: &mut Migration<'_>, plan: &Plan) -> Result<
 pub(crate) async fn verify(migration: &mut Migration<'_>) -> Result<Told<()>, Trouble> {
     let verified = migration.verify().await?;
     let proof = format!(
-        "Logged in as the application ({}): {} of {} variables come from the vault, and each is what .env says. \
-         That role can neither write nor read another environment.",
+        "Read back as {}: {} secrets, all as in .env; it can only read those.",
         verified.role(),
         verified.from_vault(),
-        verified.variables(),
     );
     Ok(Told::new((), proof))
 }
@@ -113,11 +113,8 @@ pub(crate) async fn roll_back(
         return Err(Trouble::broken(format!("not as before: {}", differing.join(", "))));
     }
     untouched(stage)?;
-    let proof = format!(
-        "{} steps taken back. Engines, methods, policies and the other team's secret are exactly as before the \
-         plan, and .env is byte for byte what it was.",
-        done.undone
-    );
+    let proof =
+        format!("{} steps taken back: the vault is exactly as before; .env was never touched.", done.undone);
     Ok(Told::new((), proof))
 }
 

@@ -2,33 +2,37 @@
 
 use coffre_agent::exec::UNAVAILABLE;
 
-use super::Stage;
 use super::super::app::{Identity, Runner, Seen};
 use super::super::place::write;
 use super::super::python::{self, Python};
 use super::super::sample;
 use super::super::screen::Told;
 use super::super::trouble::Trouble;
+use super::Stage;
 
 /// Unpacks the sample, and looks for a Python.
 pub(crate) async fn prepare(stage: &Stage<'_>) -> Result<Told<Option<Python>>, Trouble> {
     unpack(stage)?;
     let python = python::find(stage.around, stage.place, stage.given_python).await?;
-    let runs = match &python {
-        Some(python) => format!("Python {} has what it needs.", python.version),
-        None => "There is no Python with Flask here, so a small program will stand in for it (with the real one: \
-                 coffre demo -with-python)."
-            .to_owned(),
+    let (runs, below) = match &python {
+        Some(python) => (format!("Python {} can run it.", python.version), vec![]),
+        None => (
+            "There is no Python with Flask.".to_owned(),
+            vec![
+                "So a small program stands in for it. With the real one: coffre demo -with-python".to_owned(),
+            ],
+        ),
     };
-    let proof = format!("The sample application and its .env are unpacked. {runs}");
-    Ok(Told::new(python, proof))
+    let proof = format!("The sample application is unpacked, with its .env. {runs}");
+    Ok(Told { value: python, proof, below })
 }
 
 /// Unpacks the sample, and makes a Python for it.
 pub(crate) async fn install_python(stage: &Stage<'_>) -> Result<Told<Python>, Trouble> {
     unpack(stage)?;
     let python = python::install(stage.around, stage.place).await?;
-    let proof = format!("The sample application is unpacked; Flask is installed for Python {}.", python.version);
+    let version = &python.version;
+    let proof = format!("The sample application is unpacked; Flask is installed for Python {version}.");
     Ok(Told::new(python, proof))
 }
 
@@ -53,16 +57,13 @@ pub(crate) async fn run(
     if !seen.source.contains("vault") || seen.source.contains("dotenv") {
         return Err(Trouble::broken(format!("the program says that its secrets come from {}", seen.source)));
     }
-    let (who, says) = match python {
-        Some(_) => ("Flask answers; /health", seen.source.as_str()),
-        None => ("The program", seen.source.as_str()),
-    };
-    let proof = format!(
-        "In prod, with no .env there: {who} says its secrets come from {says:?}, and all {} are byte for byte \
-         those of the .env (HMACs under a fresh nonce).",
-        seen.same
-    );
-    let below = vec![format!("$ {}", seen.command)];
+    let who = if python.is_some() { "Flask answers" } else { "It runs" };
+    let proof =
+        format!("{who} in prod, with no .env there: {} secrets from the vault, byte for byte.", seen.same);
+    let below = vec![
+        format!("$ {}", seen.command),
+        format!("It says {:?}; values are compared by HMAC under a fresh nonce.", seen.source),
+    ];
     Ok(Told { value: seen, proof, below })
 }
 
@@ -83,8 +84,8 @@ pub(crate) async fn seal(stage: &Stage<'_>, runner: Runner<'_>) -> Result<Told<(
         return Err(Trouble::broken(format!("secrets came from {dev:?} and {back:?}")));
     }
     let proof = format!(
-        "Vault sealed, .env in place: in prod `coffre run` waits, then refuses (exit {UNAVAILABLE}); it does not \
-         fall back. In dev it does, with a banner. USE_VAULT=false is the way back, with a warning."
+        "Sealed: prod refuses to start (exit {UNAVAILABLE}) beside a whole .env; dev takes it, loudly."
     );
-    Ok(Told::new((), proof))
+    let below = vec!["USE_VAULT=false starts it in prod all the same, from .env, with a warning.".to_owned()];
+    Ok(Told { value: (), proof, below })
 }
