@@ -31,7 +31,12 @@ pub(crate) async fn find(
 ) -> Result<Option<Python>, Trouble> {
     let logs = place.directory("logs")?;
     if let Some(given) = given {
-        let python = version(Path::new(given), around, &logs).await;
+        // It runs in another directory. Links are kept: an environment is recognised by the path it is called by.
+        let path = match given.contains('/') {
+            true => std::path::absolute(given).unwrap_or_else(|_| given.into()),
+            false => given.into(),
+        };
+        let python = version(&path, around, &logs).await;
         let wanted =
             "Install examples/atmr/requirements.txt for it, or unset COFFRE_PYTHON, or add -with-python.";
         return python.map(Some).ok_or_else(|| {
