@@ -13,6 +13,7 @@
 
 mod apply;
 mod classify;
+mod code;
 mod document;
 mod draft;
 mod error;
@@ -30,6 +31,7 @@ mod verify;
 
 pub use apply::{Applied, Work, apply};
 pub use classify::{Class, Finding, classify};
+pub use code::names_read;
 pub use draft::{Draft, draft};
 pub use error::Error;
 pub use fingerprint::Fingerprints;

@@ -1,5 +1,6 @@
 //! `migrate`: from `.env` files into the vault, in steps that can each be looked at, repeated and undone.
 
+mod code;
 mod show;
 
 use std::cell::RefCell;
@@ -97,7 +98,8 @@ pub(crate) fn init(call: &mut Call) -> Outcome {
     if existing.as_ref().is_none_or(|(_, before)| *before != text) {
         replace(&path, &text)?;
     }
-    show::init(call, &path, &draft, &findings, &sources)
+    let unset = code::unset(directory_of(&path), &sources, known);
+    show::init(call, &path, &draft, &findings, &sources, &unset)
 }
 
 /// Says what `apply` would do, and keeps it.

@@ -18,6 +18,7 @@ pub(super) fn init(
     draft: &Draft,
     findings: &[Finding],
     sources: &Sources,
+    unset: &[(String, String)],
 ) -> Outcome {
     if wants_json(call) {
         let found: Vec<_> = findings
@@ -26,7 +27,10 @@ pub(super) fn init(
             .collect();
         let added: Vec<_> = draft.entries.iter().map(|entry| &entry.name).chain(&draft.config).collect();
         let odd = sources.oddities();
-        return json(call, &json!({ "manifest": path, "findings": found, "added": added, "oddities": odd }));
+        return json(
+            call,
+            &json!({ "manifest": path, "findings": found, "added": added, "oddities": odd, "read_but_not_set": unset }),
+        );
     }
     let classes = tally(findings.iter().map(|finding| class(finding.class)));
     let classes: Vec<String> = classes.into_iter().map(|(class, many)| format!("{many} {class}")).collect();
@@ -36,6 +40,10 @@ pub(super) fn init(
     let rows: Vec<_> = rows.collect();
     call.world.say(&render::columns(&rows));
     oddities(call, sources.oddities());
+    for (name, file) in unset {
+        call.world
+            .warn(&format!("{file}: reads {name}, which no file sets; set it, or add it to the manifest"));
+    }
     let added = draft.entries.len() + draft.config.len();
     if added == 0 {
         call.world.say(&format!("\n{} names them all; nothing was changed.", path.display()));
