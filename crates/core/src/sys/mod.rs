@@ -6,6 +6,7 @@ mod health;
 mod init;
 mod mounts;
 mod policies;
+mod rotate;
 mod seal;
 mod ui;
 mod wrapping;
@@ -50,6 +51,8 @@ impl Engine for Sys {
         Row::of::<api::seal::SealStatus>(),
         Row::of::<api::seal::Unseal>(),
         Row::of::<api::seal::Seal>(),
+        Row::of::<api::rotate::KeyStatus>(),
+        Row::of::<api::rotate::Rotate>(),
         Row::of::<api::health::Health>(),
         Row::of::<api::health::Leader>(),
         Row::of::<api::mounts::ListMounts>(),

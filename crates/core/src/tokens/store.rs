@@ -120,6 +120,17 @@ impl TokenStore {
         Ok(Some(self.keep(key, record)?))
     }
 
+    /// The token of the request under way, which may be its last use: that was taken before the request went on, and
+    /// nobody else gets in with it. Not for deciding who may enter.
+    pub(crate) async fn find_own(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
+        if let Some(live) = self.find(key).await? {
+            return Ok(Some(live));
+        }
+        let spent = self.record(key).await?.filter(|record| record.num_uses == SPENT && !record.revoked);
+        let live = spent.map(|record| self.live_of(key, record)).transpose()?;
+        Ok(live.filter(|live| !live.has_ended(&*self.clock)))
+    }
+
     /// Puts a token into memory; the caller holds its lock.
     pub(super) fn keep(&self, key: TokenKey, record: TokenRecord) -> Result<Arc<LiveToken>, Refusal> {
         let live = self.live_of(key, record)?;

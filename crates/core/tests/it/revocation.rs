@@ -1,12 +1,17 @@
 //! Revocation: complete, at once, for ever (rows D7, D8; invariant I5).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use coffre_ambient::{Clock, ManualClock, SystemEntropy};
 use coffre_api::Op;
+use coffre_core::{Kernel, Settings};
 use coffre_storage::faults::Fault;
+use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, START, answer, incoming};
 
 const MAKER: &str = r#"path "auth/token/create" { capabilities = ["update", "sudo"] }"#;
 
@@ -104,28 +109,70 @@ async fn d8_no_child_outlives_a_parent_that_is_being_revoked() {
     assert_eq!(rig.count("core/revoking/"), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn i5_a_token_revoked_while_it_is_being_made_stays_dead() {
-    let rig = Arc::new(Rig::new().await);
-    for round in 0..400 {
-        let id = format!("chosen-{round}");
-        let making = {
-            let (rig, id) = (Arc::clone(&rig), id.clone());
-            tokio::spawn(async move { rig.child(&rig.root, json!({"id": id, "no_parent": true})).await })
-        };
-        let ending = {
-            let (rig, id) = (Arc::clone(&rig), id.clone());
-            tokio::spawn(async move {
-                while rig.count("core/accessor/") < 2 {
-                    tokio::task::yield_now().await;
-                }
-                revoke(&rig, &id).await;
-            })
-        };
-        making.await.unwrap().is(200);
-        ending.await.unwrap();
-        assert!(!rig.lives(&id).await, "round {round}");
+/// A store that can keep one write's answer back after the write was done.
+#[derive(Default)]
+struct Late {
+    memory: Memory,
+    armed: AtomicBool,
+    done: Notify,
+    answered: Notify,
+}
+
+impl Store for Late {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {
+        self.memory.get(key)
     }
+
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Page> {
+        self.memory.list_page(prefix, after, limit)
+    }
+
+    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.memory.transact(batch).await?;
+            if self.armed.swap(false, Ordering::SeqCst) {
+                self.done.notify_one();
+                self.answered.notified().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        "late"
+    }
+}
+
+#[tokio::test]
+async fn i5_a_token_revoked_while_it_is_being_made_stays_dead() {
+    let store = Arc::new(Late::default());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
+    let kernel = Kernel::new(
+        Arc::clone(&store) as Arc<dyn Store>,
+        clock,
+        Arc::new(SystemEntropy),
+        Settings::default(),
+    );
+    let root = kernel.start_dev(None).await.unwrap().root_token.expose().to_owned();
+    let ask = async |path: &str, token: &str, body: Value| {
+        answer(kernel.handle(incoming(Op::Write, path, token, &body)).await).status
+    };
+    store.armed.store(true, Ordering::SeqCst);
+    let made = ask("auth/token/create", &root, json!({"id": "chosen-one", "no_parent": true}));
+    let revoked = async {
+        // Everything of the token is stored, but whoever makes it has not heard of that yet.
+        store.done.notified().await;
+        let status = ask("auth/token/revoke", &root, json!({"token": "chosen-one"})).await;
+        store.answered.notify_one();
+        status
+    };
+    assert_eq!(tokio::join!(made, revoked), (200, 204));
+    assert_eq!(ask("sys/capabilities-self", "chosen-one", json!({"paths": "a"})).await, 403);
 }
 
 #[tokio::test]

@@ -122,6 +122,25 @@ async fn b14_every_route_without_a_token_is_refused() {
 }
 
 #[tokio::test]
+async fn b14_public_rows_show_nobody_anything_that_is_not_public() {
+    let rig = Rig::furnished().await;
+    let bare = rig.token(json!({"policies": ["nothing"], "no_default_policy": true})).await;
+    for token in ["", "hvs.garbage", &bare] {
+        let list = rig.ask(Op::Read, "sys/internal/ui/mounts", token, Value::Null).await.is(200);
+        assert_eq!((&list.body["data"]["secret"], &list.body["data"]["auth"]), (&json!({}), &json!({})));
+        for path in ["secret", "secret/data/a", "kv/a", "nowhere"] {
+            let path = format!("sys/internal/ui/mounts/{path}");
+            rig.ask(Op::Read, &path, token, Value::Null).await.is(403);
+        }
+        rig.ask(Op::Write, "sys/wrapping/lookup", token, json!({"token": rig.root})).await.is(400);
+    }
+    let shown = json!({"listing_visibility": "unauth"});
+    rig.root(Op::Write, "sys/mounts/kv/tune", shown).await.is(204);
+    let list = rig.ask(Op::Read, "sys/internal/ui/mounts", "", Value::Null).await.is(200);
+    assert_eq!(list.body["data"]["secret"].as_object().map(serde_json::Map::len), Some(1));
+}
+
+#[tokio::test]
 async fn b14_a_token_without_any_policy_is_refused_everywhere() {
     let rig = Rig::furnished().await;
     let bare = rig.token(json!({"policies": ["nothing"], "no_default_policy": true})).await;

@@ -28,7 +28,7 @@ impl Serve<CreateOrphan> for TokenMethod {
 impl TokenMethod {
     async fn create(&self, cx: Cx<'_>, input: CreateInput, orphan: bool) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        let parent = active.tokens.find(own(&active, cx)?).await?.ok_or_else(Refusal::denied)?;
+        let parent = active.tokens.find_own(own(&active, cx)?).await?.ok_or_else(Refusal::denied)?;
         let maker = Maker { parent: &parent, sudo: may_sudo(cx), orphan };
         refuse_what_is_not_offered(&input)?;
         let policies = maker.policies(&input)?;

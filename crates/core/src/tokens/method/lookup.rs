@@ -25,7 +25,7 @@ impl TokenMethod {
 
     async fn lookup_self(&self, cx: Cx<'_>) -> Result<Reply<LookupOutput>, Refusal> {
         let active = self.active()?;
-        let live = living(&active, own(&active, cx)?).await?;
+        let live = active.tokens.find_own(own(&active, cx)?).await?.ok_or_else(Refusal::denied)?;
         let token = cx.presented_token().ok_or_else(Refusal::denied)?;
         Ok(Reply::data(output(&live, SecretField::new(token.duplicate()), cx.now())))
     }
