@@ -114,7 +114,8 @@ fn is_ours(name: &OsStr) -> bool {
         && !KEPT.iter().any(|kept| bytes == kept.as_bytes())
 }
 
-fn check(name: &str, value: &SecretText, allowed: &[&str]) -> Result<(), Refused> {
+/// Whether a variable of this name may be set.
+pub fn check_name(name: &str, allowed: &[&str]) -> Result<(), Refused> {
     if !is_variable_name(name) {
         return Err(Refused::Name(name.to_owned()));
     }
@@ -123,6 +124,16 @@ fn check(name: &str, value: &SecretText, allowed: &[&str]) -> Result<(), Refused
     if dangerous && !allowed.contains(&name) {
         return Err(Refused::Dangerous(name.to_owned()));
     }
+    Ok(())
+}
+
+/// Whether this is one of our own variables.
+pub(crate) fn is_for_us(name: &str) -> bool {
+    OURS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn check(name: &str, value: &SecretText, allowed: &[&str]) -> Result<(), Refused> {
+    check_name(name, allowed)?;
     // EXPOSE: looks for NUL only.
     if value.expose().contains('\0') {
         return Err(Refused::Nul(name.to_owned()));

@@ -104,19 +104,30 @@ impl Fields for Document {
     }
 }
 
-/// Makes all values. `local` gives what `.env` says, and must give nothing outside development; it is asked only for
-/// entries with `local = "env"` whose document is not there at all.
+/// What stands outside the server.
+pub struct Outside<'a> {
+    /// What `.env` says; must give nothing outside development. It is asked only for entries with `local = "env"` whose
+    /// document is not there at all.
+    pub local: &'a Lookup<'a>,
+    /// The values of `[config]` names, for templates that name them.
+    pub settings: &'a Lookup<'a>,
+}
+
+/// Gives the value of a name.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<SecretText> + 'a;
+
+/// Makes all values.
 pub fn assemble(
     manifest: &Manifest,
     environment: &str,
     documents: &Documents,
-    local: &dyn Fn(&str) -> Option<SecretText>,
+    outside: &Outside<'_>,
 ) -> Result<Vec<Resolved>, Incomplete> {
     let find = |address: &Address| {
         let place = (address.mount.clone(), address.path.clone());
         documents.0.get(&place).and_then(Option::as_ref).map(|document| document as &dyn Fields)
     };
-    assemble_from(manifest, environment, &find, local)
+    assemble_from(manifest, environment, &find, outside)
 }
 
 type Find<'a> = dyn Fn(&Address) -> Option<&'a dyn Fields> + 'a;
@@ -125,7 +136,7 @@ fn assemble_from<'a>(
     manifest: &Manifest,
     environment: &str,
     find: &Find<'a>,
-    local: &dyn Fn(&str) -> Option<SecretText>,
+    outside: &Outside<'_>,
 ) -> Result<Vec<Resolved>, Incomplete> {
     let mut made: BTreeMap<&str, Resolved> = BTreeMap::new();
     let mut problems: BTreeMap<&str, What> = BTreeMap::new();
@@ -141,12 +152,12 @@ fn assemble_from<'a>(
             }
             None => continue,
         };
-        match from_document(entry, &address, find, local) {
+        match from_document(entry, &address, find, outside.local) {
             Ok(resolved) => drop(made.insert(&entry.name, resolved)),
             Err(what) => drop(problems.insert(&entry.name, what)),
         }
     }
-    compose(&composed, manifest, find, &mut made, &mut problems);
+    compose(&composed, manifest, find, outside.settings, &mut made, &mut problems);
     if problems.is_empty() {
         return Ok(manifest.entries().iter().filter_map(|entry| made.remove(entry.name.as_str())).collect());
     }
@@ -161,7 +172,7 @@ fn from_document<'a>(
     entry: &Entry,
     address: &Address,
     find: &Find<'a>,
-    local: &dyn Fn(&str) -> Option<SecretText>,
+    local: &Lookup<'_>,
 ) -> Result<Resolved, What> {
     let shown = format!("{}/{}", address.mount, address.path);
     let name = entry.name.clone();
@@ -184,6 +195,7 @@ fn compose<'m, 'a>(
     composed: &[(&'m Entry, &'m Template, Option<Address>)],
     manifest: &Manifest,
     find: &Find<'a>,
+    settings: &Lookup<'_>,
     made: &mut BTreeMap<&'m str, Resolved>,
     problems: &mut BTreeMap<&'m str, What>,
 ) {
@@ -195,6 +207,7 @@ fn compose<'m, 'a>(
             }
             let rendered = template.render(|name| match manifest.entry(name) {
                 Some(_) => made.get(name).map(|resolved| resolved.value.duplicate()),
+                None if manifest.config().iter().any(|config| config == name) => settings(name),
                 None => document.as_ref().and_then(find).and_then(|document| document.field(name)),
             });
             match rendered {
@@ -269,6 +282,10 @@ mod tests {
         [secret.DB]
         path = "db/app"
         template = "pg://{username}:{password|pct}@h/{KEY}"
+        [secret.PLACE]
+        template = "{KEY}@{HOST}"
+        [config]
+        names = ["HOST"]
     "#;
 
     struct Fake(Option<&'static [(&'static str, &'static str)]>);
@@ -296,7 +313,8 @@ mod tests {
         let local = |name: &str| {
             dotenv.iter().find(|(known, _)| *known == name).map(|(_, value)| SecretText::from(*value))
         };
-        assemble_from(&manifest, "prod", &find, &local)
+        let settings = |name: &str| (name == "HOST").then(|| "db1".into());
+        assemble_from(&manifest, "prod", &find, &Outside { local: &local, settings: &settings })
             .map(|all| all.into_iter().map(|r| (r.name, r.value.expose().clone(), r.origin)).collect())
             .map_err(|incomplete| incomplete.problems)
     }
@@ -320,7 +338,8 @@ mod tests {
                 "REDIS_URL=redis://r",
                 "BROKER=redis://r/1",
                 "BROKER_COPY=redis://r/1?copy",
-                "DB=pg://u:p%40@h/k"
+                "DB=pg://u:p%40@h/k",
+                "PLACE=k@db1"
             ]
         );
         assert_eq!(made[1].2, Origin::Server);
@@ -353,7 +372,7 @@ mod tests {
     fn all_problems_are_told_at_once_and_without_values() {
         let problems = run(&[("prod/db/app", Fake(Some(&[("username", "hunter2")])))], &[]).unwrap_err();
         let names: Vec<_> = problems.iter().map(|problem| problem.name.as_str()).collect();
-        assert_eq!(names, ["KEY", "REDIS_URL", "BROKER", "BROKER_COPY", "DB"]);
+        assert_eq!(names, ["KEY", "REDIS_URL", "BROKER", "BROKER_COPY", "DB", "PLACE"]);
         assert!(!Incomplete { problems }.to_string().contains("hunter2"));
     }
 }

@@ -10,7 +10,8 @@ use coffre_secret::SecretText;
 
 use crate::environment::{Environment, STATED_BY};
 use crate::identity::Identity;
-use crate::resolve::{self, Incomplete, Origin, Resolved};
+use crate::inject::{check_name, is_for_us};
+use crate::resolve::{self, Incomplete, Origin, Outside, Resolved};
 use crate::source::{self, Decision, Probe, Setting, Why};
 
 /// The pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
@@ -33,6 +34,8 @@ pub struct Plan<'a> {
     pub dotenv: &'a dyn Fn() -> Result<Option<Document>, String>,
     /// The process environment.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// Names that are set although they steer how programs run.
+    pub allowed: &'a [&'a str],
     /// Time.
     pub clock: &'a dyn Clock,
 }
@@ -110,10 +113,33 @@ pub async fn start(
 ) -> Result<Started, Refusal> {
     let dev = plan.environment.is_dev();
     let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
-    match (source::before_probe(setting), plan.client) {
+    let mut started = match (source::before_probe(setting), plan.client) {
         (Decision::Ask, Some(client)) => ask(plan, client, identity()?, report).await,
         (Decision::Dotenv(why), _) => from_dotenv(plan, why, report),
         _ => Err(Refusal::NoAddress { environment: described(plan.environment) }),
+    }?;
+    leave_out(plan, &mut started.values, report);
+    Ok(started)
+}
+
+/// A `.env` file may hold variables for us (`VAULT_ADDR`) or such as steer how programs run (`PYTHONPATH`). They are
+/// no reason not to start, least of all when going back to `.env`; they are just not set. A name that the manifest
+/// calls a secret stays, and is refused later.
+fn leave_out(plan: &Plan<'_>, values: &mut Vec<Resolved>, report: &mut dyn FnMut(&str)) {
+    let mut left = Vec::new();
+    values.retain(|resolved| {
+        let name = resolved.name.as_str();
+        let fits = resolved.origin != Origin::Dotenv
+            || plan.manifest.entry(name).is_some()
+            || check_name(name, plan.allowed).is_ok();
+        left.extend((!fits && !is_for_us(name)).then(|| name.to_owned()));
+        fits
+    });
+    if !left.is_empty() {
+        report(&format!(
+            "not set, because they steer how programs run or are no names of variables: {} (in .env; allow one with -allow=NAME)",
+            left.join(", ")
+        ));
     }
 }
 
@@ -187,8 +213,10 @@ async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> R
         false => DotenvValues(None),
     };
     let local = |name: &str| in_file.get(name);
+    let settings = |name: &str| (plan.lookup)(name).map(SecretText::new).or_else(|| in_file.get(name));
+    let outside = Outside { local: &local, settings: &settings };
     let mut values =
-        resolve::assemble(plan.manifest, environment, &documents, &local).map_err(Failed::Incomplete)?;
+        resolve::assemble(plan.manifest, environment, &documents, &outside).map_err(Failed::Incomplete)?;
     // A developer keeps the settings that are no secrets in the file; the process environment wins.
     let settings = plan.manifest.config().iter().filter(|name| (plan.lookup)(name).is_none());
     values.extend(settings.filter_map(|name| {

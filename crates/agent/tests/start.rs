@@ -87,6 +87,7 @@ async fn start_at(
         wait,
         dotenv: &dotenv,
         lookup: &|_| None,
+        allowed: &[],
         clock: &SystemClock,
     };
     let mut said = String::new();
@@ -186,4 +187,30 @@ async fn nobody_there() {
         matches!(refused, Refusal::Unavailable { .. }) && refused.to_string().contains(&address),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn what_env_files_hold_besides_is_left_out_and_told() {
+    let manifest = Manifest::parse(MANIFEST).unwrap();
+    let text = "KEY=k\nPYTHONPATH=src\nVAULT_ADDR=http://h\nCOFFRE_ENV=dev\nmy-name=x\nPLAIN=p\nRUBYOPT=-w\n";
+    let dotenv = || Ok(Some(Document::parse(text, Dialect::default())));
+    for (rolled_back, dev) in [(true, false), (true, true), (false, true)] {
+        let environment = environment(dev);
+        let plan = Plan {
+            manifest: &manifest,
+            environment: &environment,
+            rolled_back,
+            client: None,
+            wait: Duration::ZERO,
+            dotenv: &dotenv,
+            lookup: &|_| None,
+            allowed: &["RUBYOPT"],
+            clock: &SystemClock,
+        };
+        let mut said = String::new();
+        let started = start(&plan, || Ok(plain()), &mut |line: &str| said.push_str(line)).await.unwrap();
+        let names: Vec<_> = started.values.iter().map(|value| value.name.as_str()).collect();
+        assert_eq!(names, ["KEY", "PLAIN", "RUBYOPT"], "{said}");
+        assert!(said.contains(": PYTHONPATH, my-name (in .env"), "{said}");
+    }
 }

@@ -121,6 +121,7 @@ async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
         wait,
         dotenv: &dotenv,
         lookup: &lookup,
+        allowed: &call.parsed.many("allow"),
         clock: &SystemClock,
     };
     let mut report = |line: &str| voice.warn(&format!("coffre run: {line}"));
