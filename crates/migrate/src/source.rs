@@ -202,6 +202,14 @@ impl Sources {
                 .map_err(|problem| Unreadable { file: file.name.clone(), problem })
         };
         let document = parse(reader.generation())?;
+        // A file that was loaded before this one has become environment for it.
+        let earlier: HashMap<String, SecretText> = self
+            .variables
+            .iter()
+            .filter_map(|known| Some((known.name.clone(), known.value.as_ref()?.duplicate())))
+            .collect();
+        let outside = env;
+        let env = &|name: &str| earlier.get(name).map(SecretText::duplicate).or_else(|| outside.lookup(name));
         let values = document.values(env, Precedence::FileFirst, Interpolation::On);
         let ambiguous = match reader {
             Reader::Declared(_) => vec![],
@@ -210,7 +218,10 @@ impl Sources {
                 ambiguous(&values, &others, env)
             }
         };
-        self.collect(file, &document, values, &ambiguous, env);
+        let defined = |name: &str| {
+            if earlier.contains_key(name) { Some(true) } else { outside.lookup(name).map(|_| false) }
+        };
+        self.collect(file, &document, values, &ambiguous, &defined);
         Ok(())
     }
 
@@ -220,7 +231,7 @@ impl Sources {
         document: &Document,
         values: Values,
         ambiguous: &[String],
-        env: &dyn EnvLookup,
+        defined: &dyn Fn(&str) -> Option<bool>,
     ) {
         let mut odd = |line: usize, name: Option<&str>, kind| {
             self.oddities.push(Oddity { file: file.name.clone(), line, name: name.map(str::to_owned), kind });
@@ -241,7 +252,7 @@ impl Sources {
                 odd(*line, None, if is_fragment(name) { OddityKind::Fragment } else { OddityKind::BadName });
                 continue;
             };
-            for kind in value_oddities(document, binding.value.as_ref(), value, env) {
+            for kind in value_oddities(document, *line, binding.value.as_ref(), value, defined) {
                 // A key without a value may be a piece of a secret too, of any form.
                 odd(*line, Some(name).filter(|_| kind != OddityKind::NoValue), kind);
             }
@@ -282,11 +293,14 @@ fn is_fragment(name: &str) -> bool {
     mixed && ((name.len() >= 16 && has(u8::is_ascii_digit)) || name.len() >= 32)
 }
 
+/// `defined` tells of a name that this file does not define whether an earlier file does (true) or only the environment
+/// of this run (false).
 fn value_oddities(
     document: &Document,
+    line: usize,
     raw: Option<&SecretText>,
     value: Option<&SecretText>,
-    env: &dyn EnvLookup,
+    defined: &dyn Fn(&str) -> Option<bool>,
 ) -> Vec<OddityKind> {
     let (Some(raw), Some(value)) = (raw, value) else { return vec![OddityKind::NoValue] };
     let mut found = Vec::new();
@@ -296,13 +310,15 @@ fn value_oddities(
     }
     for atom in atoms(raw.expose()) {
         let Atom::Reference { name, default } = atom else { continue };
-        if document.bindings().any(|(_, binding)| binding.key == name) {
+        // What is set further down is not there yet.
+        if document.bindings().take_while(|(other, _)| *other < line).any(|(_, binding)| binding.key == name)
+        {
             continue;
         }
-        match (env.lookup(name), default) {
-            (Some(_), _) => found.push(OddityKind::OutsideReference),
+        match (defined(name), default) {
+            (Some(false), _) => found.push(OddityKind::OutsideReference),
             (None, None) => found.push(OddityKind::UndefinedReference),
-            (None, Some(_)) => {}
+            (Some(true), _) | (None, Some(_)) => {}
         }
     }
     found.dedup();

@@ -33,6 +33,7 @@ fn each_oddity_has_its_line() {
     assert_eq!(oddities("A=x\0y\n"), named(1, "A", OddityKind::Nul));
     assert_eq!(oddities("A=\n\nB=ab${cd}\n"), named(3, "B", OddityKind::UndefinedReference));
     assert_eq!(oddities("B=${HOME}/x\n"), named(1, "B", OddityKind::OutsideReference));
+    assert_eq!(oddities("B=${A}\nA=1\n"), named(1, "B", OddityKind::UndefinedReference));
     assert_eq!(oddities("B=${X:-y}\nA=1\nC=${A}\n"), []);
 }
 
@@ -86,10 +87,15 @@ fn a_file_that_is_no_text_is_named_by_line() {
 
 #[test]
 fn later_files_win() {
-    let files = vec![file(".env", b"A=1\nB=1\n"), file(".env.local", b"B=2\nC=2\n")];
+    let files = vec![file(".env", b"A=1\nB=1\n"), file(".env.local", b"B=2\nC=${A}2\n")];
     let sources = Sources::read(files, Reader::Unknown, &|_: &str| None::<SecretText>).unwrap();
     let found: Vec<_> =
         sources.variables().iter().map(|v| (v.name.as_str(), v.file.as_str(), v.line)).collect();
     assert_eq!(found, [("A", ".env", 1), ("B", ".env.local", 1), ("C", ".env.local", 2)]);
     assert!(sources.variable("B").unwrap().value.as_ref().unwrap().ct_eq(b"2"));
+    assert!(
+        sources.variable("C").unwrap().value.as_ref().unwrap().ct_eq(b"12"),
+        "an earlier file is environment"
+    );
+    assert_eq!(sources.oddities(), []);
 }
