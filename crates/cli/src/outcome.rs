@@ -44,7 +44,7 @@ impl Failure {
         Self { exit, text: String::new() }
     }
 
-    /// A failed call; `doing` is what the user asked for, as in "Error <doing>".
+    /// A failed call; `doing` is what the user asked for, as in `Error <doing>`.
     pub(crate) fn call(doing: &str, address: &str, error: &coffre_client::Error) -> Self {
         let exit = if error.kind() == ErrorKind::Config { Exit::LOCAL } else { Exit::SERVER };
         Self { exit, text: recommend::for_call(doing, address, error) }

@@ -1,3 +1,5 @@
+//! Writing `coffre.toml`: a new one with comments, or entries added to one that people have edited.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

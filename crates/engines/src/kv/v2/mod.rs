@@ -1,7 +1,7 @@
 //! KV version 2: each write makes a version, deletion can be taken back, writes can be made conditional.
 //!
 //! A read of the latest version costs one access to the storage: its data rests with what is known of the secret
-//! (see [`model`]). Every change of a secret is one transaction under the secret's lock.
+//! (see `model.rs`). Every change of a secret is one transaction under the secret's lock.
 
 mod change;
 mod delete_latest;
