@@ -11,7 +11,7 @@ use coffre_audit::{Outgoing, Released, Wire};
 use coffre_core::{Incoming, Kernel, Settings};
 use coffre_secret::{SecretText, SecretVec};
 use coffre_storage::faults::{Fault, Faulty};
-use coffre_storage::{Memory, Store};
+use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
 
 /// What a kernel answered.
@@ -43,6 +43,45 @@ impl Answer {
     pub(crate) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
+    }
+}
+
+/// A store that gives other tasks a turn around every operation, as a real one does.
+struct Turns(Arc<Faulty<Memory>>);
+
+impl Store for Turns {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let found = self.0.get(key).await;
+            tokio::task::yield_now().await;
+            found
+        })
+    }
+
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Page> {
+        Box::pin(async move {
+            let page = self.0.list_page(prefix, after, limit).await;
+            tokio::task::yield_now().await;
+            page
+        })
+    }
+
+    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let done = self.0.transact(batch).await;
+            tokio::task::yield_now().await;
+            done
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        "turns"
     }
 }
 
@@ -174,7 +213,7 @@ async fn dump(store: &dyn Store) -> Vec<(String, Vec<u8>)> {
     loop {
         let page = store.list_page("", after.as_deref(), 500).await.unwrap();
         for key in &page.keys {
-            let value = store.get(&coffre_storage::Key::new(key.clone()).unwrap()).await.unwrap();
+            let value = store.get(&Key::new(key.clone()).unwrap()).await.unwrap();
             all.push((key.clone(), value.unwrap()));
         }
         after = page.keys.last().cloned();
@@ -185,7 +224,7 @@ async fn dump(store: &dyn Store) -> Vec<(String, Vec<u8>)> {
 }
 
 fn kernel(store: &Arc<Faulty<Memory>>, clock: &Arc<ManualClock>, settings: &Settings) -> Arc<Kernel> {
-    let store = Arc::clone(store) as Arc<dyn Store>;
+    let store: Arc<dyn Store> = Arc::new(Turns(Arc::clone(store)));
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     Kernel::new(store, clock, Arc::new(SystemEntropy), settings.clone())
 }
