@@ -60,7 +60,8 @@ fn dispatch(mut world: World, args: Vec<String>) -> (World, Outcome) {
         }
         Some(_) => match commands::find(&args) {
             Found::Command(command, words) => {
-                return run(world, command, args.into_iter().skip(words).collect());
+                let (world, outcome) = run(world, command, args.into_iter().skip(words).collect());
+                return (world, told_apart(command, outcome));
             }
             Found::Group(group) => {
                 let asked = args.iter().any(|arg| matches!(arg.as_str(), "-h" | "-help" | "--help"));
@@ -97,7 +98,7 @@ fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World
         }
     };
     // What `run` is given are the flags of another program.
-    if let Some(warning) = parsed.misplaced().filter(|_| !command.operands.contains("COMMAND")) {
+    if let Some(warning) = parsed.misplaced().filter(|_| !starts_a_program(command)) {
         world.warn(&warning);
     }
     let (mut call, problem) = Call::new(world, command, parsed);
@@ -113,6 +114,21 @@ fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World
         (None, Run::Raw(_)) => Ok(Exit::DONE),
     };
     (call.world, outcome)
+}
+
+/// `run` hands the exit code of the program through, so a failure of ours before it must be another one (125,
+/// as of `env` and `nohup`), also if only a flag was wrong.
+fn told_apart(command: &Command, outcome: Outcome) -> Outcome {
+    outcome.map_err(|failure| match failure.exit {
+        Exit::LOCAL if starts_a_program(command) => {
+            Failure { exit: Exit(coffre_agent::exec::UNAVAILABLE), ..failure }
+        }
+        _ => failure,
+    })
+}
+
+fn starts_a_program(command: &Command) -> bool {
+    command.operands.contains("COMMAND")
 }
 
 fn overview(world: &mut World, group: Option<&str>, exit: Exit) -> Outcome {
