@@ -34,6 +34,9 @@ use crate::tokens::{AccessorRecord, TOKEN_LEN, TokenRecord, draw_token};
 /// How long an audit device may take for one entry before it counts as failed.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a seal waits for the ends of the audit chains to be stored.
+const HEADS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The parts of a server, and how they are opened and shut.
 pub struct Kernel {
     barrier: Arc<Barrier>,
@@ -217,8 +220,13 @@ impl Kernel {
         let _turn = self.turning.lock().await;
         let active = self.active.swap(None);
         if let Some(active) = active {
-            let kept = active.audit.keep_heads().await;
-            self.log_cause("seal", kept.as_ref().err());
+            // A storage that hangs must not keep the keys in memory.
+            match tokio::time::timeout(HEADS_PATIENCE, active.audit.keep_heads()).await {
+                Ok(kept) => self.log_cause("seal", kept.as_ref().err()),
+                Err(_) => {
+                    tracing::error!("the audit chains' ends were not kept: the storage does not answer")
+                }
+            }
         }
         self.barrier.seal().await;
         self.broker.disable_all();

@@ -1,17 +1,16 @@
 //! Revocation: complete, at once, for ever (rows D7, D8; invariant I5).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use coffre_ambient::{Clock, ManualClock, SystemEntropy};
 use coffre_api::Op;
 use coffre_core::{Kernel, Settings};
+use coffre_storage::Store;
 use coffre_storage::faults::Fault;
-use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
-use crate::rig::{Rig, START, answer, incoming};
+use crate::rig::{Late, Rig, START, answer, incoming};
 
 const MAKER: &str = r#"path "auth/token/create" { capabilities = ["update", "sudo"] }"#;
 
@@ -107,45 +106,6 @@ async fn d8_no_child_outlives_a_parent_that_is_being_revoked() {
     }
     assert_eq!(rig.count("core/child/"), 0);
     assert_eq!(rig.count("core/revoking/"), 0);
-}
-
-/// A store that can keep one write's answer back after the write was done.
-#[derive(Default)]
-struct Late {
-    memory: Memory,
-    armed: AtomicBool,
-    done: Notify,
-    answered: Notify,
-}
-
-impl Store for Late {
-    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {
-        self.memory.get(key)
-    }
-
-    fn list_page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Page> {
-        self.memory.list_page(prefix, after, limit)
-    }
-
-    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            self.memory.transact(batch).await?;
-            if self.armed.swap(false, Ordering::SeqCst) {
-                self.done.notify_one();
-                self.answered.notified().await;
-            }
-            Ok(())
-        })
-    }
-
-    fn kind(&self) -> &'static str {
-        "late"
-    }
 }
 
 #[tokio::test]

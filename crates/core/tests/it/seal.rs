@@ -9,7 +9,7 @@ use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Answer, Rig, START, answer, incoming};
+use crate::rig::{Answer, Late, Rig, START, answer, incoming};
 
 fn fresh(store: Arc<dyn Store>) -> Arc<Kernel> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
@@ -172,4 +172,18 @@ async fn i9_until_the_tables_are_read_the_server_says_that_it_is_sealed() {
     assert!(!opening.await.unwrap().unwrap());
     let status = ask(&kernel, Op::Read, "sys/seal-status", "", Value::Null).await;
     assert_eq!(status.body["sealed"], false);
+}
+
+#[tokio::test]
+async fn i9_a_storage_that_hangs_does_not_keep_the_keys_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Late::default());
+    let kernel = fresh(Arc::clone(&store) as Arc<dyn Store>);
+    let root = kernel.start_dev(None).await.unwrap().root_token.expose().to_owned();
+    let body = json!({"type": "file", "options": {"file_path": folder.path().join("audit.log")}});
+    ask(&kernel, Op::Write, "sys/audit/file", &root, body).await.is(204);
+    store.armed.store(true, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::pause();
+    let sealed = tokio::time::timeout(std::time::Duration::from_secs(60), kernel.seal()).await;
+    assert!(sealed.is_ok() && kernel.barrier().is_sealed());
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coffre_ambient::{Clock, ManualClock, SystemEntropy, Wall};
@@ -13,6 +14,7 @@ use coffre_secret::{SecretText, SecretVec};
 use coffre_storage::faults::{Fault, Faulty};
 use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// What a kernel answered.
 #[derive(Clone, Debug)]
@@ -82,6 +84,48 @@ impl Store for Turns {
 
     fn kind(&self) -> &'static str {
         "turns"
+    }
+}
+
+/// A store that can keep one write's answer back after the write was done.
+#[derive(Default)]
+pub(crate) struct Late {
+    memory: Memory,
+    /// Whether the next write is kept back.
+    pub(crate) armed: AtomicBool,
+    /// It was done.
+    pub(crate) done: Notify,
+    /// Lets its answer go.
+    pub(crate) answered: Notify,
+}
+
+impl Store for Late {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {
+        self.memory.get(key)
+    }
+
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Page> {
+        self.memory.list_page(prefix, after, limit)
+    }
+
+    fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.memory.transact(batch).await?;
+            if self.armed.swap(false, Ordering::SeqCst) {
+                self.done.notify_one();
+                self.answered.notified().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        "late"
     }
 }
 
