@@ -2,6 +2,7 @@
 //! the plan saw. Interrupted anywhere, the same call goes on where it stopped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coffre_ambient::Clock;
 use coffre_secret::SecretText;
@@ -42,6 +43,9 @@ pub struct Work<'a, V> {
     pub prints: &'a Fingerprints,
     /// Told what has just been done.
     pub progress: &'a dyn Fn(&str),
+    /// How long a request of a run that was cut off may still be under way in the server; rolling back such a run
+    /// waits so long before it looks.
+    pub settle: Duration,
 }
 
 /// Applies a plan. `sources` are the files as they are now; they must be what the plan was made from.
@@ -161,12 +165,17 @@ async fn put<V: Vault>(work: &Work<'_, V>, step: &SetupStep, journal: &mut Journ
             step.object
         )
     };
+    let now = work.vault.state(&step.object).await.map_err(Error::vault(doing()))?;
     if begun.is_none() {
+        if now.as_deref() == Some(step.wanted.as_str()) {
+            // Somebody made it so since the plan: it is theirs, and no rollback of ours may take it away.
+            (work.progress)(&format!("found {}", step.object));
+            return Ok(false);
+        }
         let (before, wanted) = (step.before.clone(), step.wanted.clone());
         let intent = Event::SetupIntent { object: step.object.clone(), before, wanted };
         journal.announce(work.clock, intent)?;
     }
-    let now = work.vault.state(&step.object).await.map_err(Error::vault(doing()))?;
     let missing = now.as_deref() != Some(step.wanted.as_str());
     if missing {
         work.vault.put(&step.object, &step.wanted).await.map_err(Error::vault(doing()))?;

@@ -44,6 +44,11 @@ pub async fn rollback<V: Vault>(
     if run.server != server {
         return Err(Error::OtherTarget { planned: run.server, asked: server.to_owned() });
     }
+    if run.steps.iter().any(|step| !step.undone && !step.conflict && step.landed.is_none()) {
+        // The run was cut off after it announced a step: its last request may still be on its way to the server.
+        (work.progress)("the run was cut off; waiting for what may still be under way");
+        tokio::time::sleep(work.settle).await;
+    }
     let mut done = RolledBack { plan: run.plan.clone(), ..RolledBack::default() };
     for step in run.steps.iter().rev().filter(|step| !step.undone) {
         undo(work, step, journal, &mut done).await?;

@@ -6,6 +6,7 @@
 mod fake;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coffre_ambient::{ManualClock, Wall};
 use coffre_manifest::Manifest;
@@ -127,14 +128,26 @@ impl Site {
     async fn apply(&self, plan: &Plan) -> Result<Applied, Error> {
         let mut journal = Journal::open(Box::new(self.disk.clone()))?;
         let (prints, quiet) = (prints(), |_: &str| {});
-        let work = Work { vault: &self.server, clock: &self.clock, prints: &prints, progress: &quiet };
+        let work = Work {
+            vault: &self.server,
+            clock: &self.clock,
+            prints: &prints,
+            progress: &quiet,
+            settle: Duration::ZERO,
+        };
         apply(&work, plan, &self.sources, &mut journal).await
     }
 
     async fn rollback(&self) -> Result<RolledBack, Error> {
         let mut journal = Journal::open(Box::new(self.disk.clone()))?;
         let (prints, quiet) = (prints(), |_: &str| {});
-        let work = Work { vault: &self.server, clock: &self.clock, prints: &prints, progress: &quiet };
+        let work = Work {
+            vault: &self.server,
+            clock: &self.clock,
+            prints: &prints,
+            progress: &quiet,
+            settle: Duration::ZERO,
+        };
         rollback(&work, "https://vault:8200", &mut journal).await
     }
 
@@ -361,6 +374,19 @@ async fn what_others_changed_after_us_is_left() {
 }
 
 #[tokio::test]
+async fn what_others_made_before_us_is_theirs() {
+    let site = Site::with(World::default());
+    let plan = site.plan(Overwrite::All).await;
+    let made: Vec<(Object, String)> = site.target().objects();
+    site.server.change(|world| world.objects.extend(made));
+    let theirs = site.visible();
+    assert_eq!(site.apply(&plan).await.unwrap().objects, 0);
+    site.verify().await.unwrap();
+    assert_eq!(site.rollback().await.unwrap().left, Vec::<String>::new());
+    assert_eq!(site.visible(), theirs);
+}
+
+#[tokio::test]
 async fn another_value_is_not_replaced_unless_asked() {
     let site = Site::with(used());
     let plan = site.plan(Overwrite::Only(vec![])).await;
@@ -432,6 +458,10 @@ async fn verification_fails_for_what_is_wrong() {
     assert!(wide.contains("may write") && wide.contains("may read"), "{wide}");
     let narrow = says(&|world| drop(world.objects.insert(policy.clone(), String::new()))).await;
     assert!(narrow.contains("cannot read"), "{narrow}");
+    let mut more = Site::with(site.server.world());
+    more.manifest = Manifest::parse(&format!("{MANIFEST}[secret.UNSET]\npath = \"app/unset\"\n")).unwrap();
+    let unset = more.verify().await.unwrap_err().to_string();
+    assert!(unset.contains("UNSET is not in the vault"), "the program would not start: {unset}");
     for value in ["a#$^b", "p@ss", "again", "other"] {
         assert!(
             ![&other, &gone, &part, &wide, &narrow].iter().any(|text| text.contains(&format!("`{value}")))

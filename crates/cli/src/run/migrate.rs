@@ -22,6 +22,9 @@ use crate::args::global::{Format, variable};
 use crate::call::Call;
 use crate::outcome::{Failure, Outcome};
 
+/// A server answers within milliseconds; two seconds are for one under load.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
+
 const MANIFEST: Flag = Flag::one(
     "manifest",
     "The manifest; without it, coffre.toml here or in a directory above. Also COFFRE_MANIFEST.",
@@ -255,7 +258,7 @@ impl Site {
         let prints = self.prints()?;
         let world = RefCell::new(&mut call.world);
         let progress = |line: &str| world.borrow_mut().tell(&format!("  {line}"));
-        let work = Work { vault, clock: &SystemClock, prints: &prints, progress: &progress };
+        let work = Work { vault, clock: &SystemClock, prints: &prints, progress: &progress, settle: SETTLE };
         step(&work).await.map_err(failed)
     }
 }
