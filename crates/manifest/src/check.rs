@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Entry, Kind, Manifest, Mode};
 use crate::parse::{Lines, Problem};
 use crate::paths::{is_app_name, is_environment_name, is_mount_path, is_secret_path, is_variable_name};
+use crate::policies::audience;
 
 /// Everything that is wrong with the manifest, in file order.
 pub(crate) fn problems(manifest: &Manifest, lines: &Lines) -> Vec<Problem> {
@@ -55,6 +56,16 @@ fn environments(manifest: &Manifest, lines: &Lines, found: &mut Found) {
         }
         if !seen.insert(name) {
             found.add(lines.environments, format!("environment `{name}` is named twice"));
+        }
+        // One's role would be the other's, with the rights of whichever was set up last.
+        let twin = seen.iter().find(|other| **other != name && audience(other) == audience(name));
+        if let Some(twin) = twin {
+            let message = format!(
+                "environments `{twin}` and `{name}` would share the policies {}-{}-…; call one of them differently",
+                manifest.app,
+                audience(name)
+            );
+            found.add(lines.environments, message);
         }
     }
 }

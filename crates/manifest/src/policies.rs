@@ -84,6 +84,6 @@ path "{mount}/metadata/{environment}/*" {{
 }
 
 /// The word in the middle of a policy's name.
-fn audience(environment: &str) -> &str {
+pub(crate) fn audience(environment: &str) -> &str {
     if matches!(environment, "prod" | "production") { "api" } else { environment }
 }

@@ -124,6 +124,8 @@ fn problems_name_their_line() {
         ("app = \"A b\"\nenvironments = [\"dev\"]\n", 1, "app `A b`"),
         ("app = \"a\"\nenvironments = []\n", 2, "environments is empty"),
         ("app = \"a\"\nenvironments = [\"dev\", \"dev\"]\n", 2, "twice"),
+        ("app = \"a\"\nenvironments = [\"prod\", \"production\"]\n", 2, "`prod` and `production`"),
+        ("app = \"a\"\nenvironments = [\"api\", \"prod\"]\n", 2, "`api` and `prod`"),
         ("app = \"a\"\nenvironment = [\"dev\"]\n", 2, "unknown field"),
         (&format!("{head}[secret.\"A-B\"]\npath = \"x\"\n"), 3, "not a variable's name"),
         (&format!("{head}[secret.A]\n"), 3, "neither a path nor a template"),

@@ -81,6 +81,16 @@ async fn compare<C: Vault>(consumer: &C, target: &Target<'_>, sources: &Sources)
             Err(why) => problems.push(format!("{} {why}", variable.name)),
         }
     }
+    // The program starts with everything that the manifest names, or not at all.
+    let set = |name: &str| sources.variable(name).is_some_and(|variable| variable.value.is_some());
+    for entry in target.manifest.entries().iter().filter(|entry| !set(&entry.name)) {
+        if let Err(why) = reader.value(&entry.name) {
+            problems.push(format!(
+                "{} {why}, and no file sets it: add it, or take it out of the manifest",
+                entry.name
+            ));
+        }
+    }
     problems.extend(overreach(consumer, target).await);
     (problems, verified)
 }
