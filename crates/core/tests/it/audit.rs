@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -147,6 +148,27 @@ async fn g9_no_device_means_no_answer_and_no_effect() {
     rig.root(Op::Delete, "sys/audit/pipe", Value::Null).await.is(204);
     let read = rig.root(Op::Read, "secret/data/a", Value::Null).await.is(200);
     assert_eq!(read.text("/data/data/k"), "HIDDEN");
+}
+
+/// The request's entry still fits into the pipe, the answer's does not: the work was done, but nothing of it leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_an_answer_whose_entry_cannot_be_written_does_not_leave() {
+    const PAGE: usize = 4_096;
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::furnished().await;
+    rig.root(Op::Write, "secret/data/a", json!({"data": {"k": "HIDDEN"}})).await.is(200);
+    let (path, mut reader) = pipe(folder.path(), "pipe");
+    enable(&rig, "pipe", &path).await;
+    let mut drained = vec![0; 16 * PAGE];
+    assert!(reader.read(&mut drained).unwrap() > 0);
+    rig.root(Op::Read, "secret/data/a", Value::Null).await.is(200);
+    let count = reader.read(&mut drained).unwrap();
+    let lines: Vec<&[u8]> = drained[..count].split_inclusive(|byte| *byte == b'\n').collect();
+    let [request, response] = lines.as_slice() else { panic!("two entries, not {}", lines.len()) };
+    let room = request.len() + response.len() / 2;
+    reader.write_all(&vec![b'\n'; 16 * PAGE - room]).unwrap();
+    let answer = rig.root(Op::Read, "secret/data/a", Value::Null).await.is(500);
+    assert!(!answer.body.to_string().contains("HIDDEN"));
 }
 
 #[tokio::test]
