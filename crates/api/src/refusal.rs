@@ -79,6 +79,16 @@ impl Refusal {
         }
     }
 
+    /// Names the request in a refusal that is our own fault, so that its cause can be found in the log. Others stay as
+    /// they are.
+    #[must_use]
+    pub fn of_request(mut self, request_id: &str) -> Self {
+        if self.kind == Kind::Bug {
+            self.message = format!("internal error: look for request {request_id} in the server's log");
+        }
+        self
+    }
+
     /// Adds a cause for the log.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

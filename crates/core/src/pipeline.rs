@@ -129,6 +129,7 @@ impl Kernel {
             Err(refusal) => Err(refusal),
         };
         self.log_cause(&around.request_id, answer.as_ref().err());
+        let answer = answer.map_err(|refusal| refusal.of_request(&around.request_id));
         self.broker().release(receipt, answer.map(|finished| Box::new(finished) as Box<dyn Releasable>)).await
     }
 
@@ -142,6 +143,7 @@ impl Kernel {
         refusal: Refusal,
     ) -> Released {
         self.log_cause(&around.request_id, Some(&refusal));
+        let refusal = refusal.of_request(&around.request_id);
         let about = About::subject(&resolved, Existence::Unknown);
         self.broker()
             .release_refused(facts(incoming, around, None), about, caller, &incoming.raw, refusal)
@@ -214,6 +216,7 @@ impl Kernel {
         let reply = dispatch_sealed(&row, &incoming.raw, &around).await;
         let answer = reply.and_then(|reply| Finisher::finish_bare(reply, &around.request_id));
         self.log_cause(&around.request_id, answer.as_ref().err());
+        let answer = answer.map_err(|refusal| refusal.of_request(&around.request_id));
         release_sealed(access, answer.map(|finished| Box::new(finished) as Box<dyn Releasable>))
     }
 
