@@ -45,6 +45,8 @@ impl Sys {
 
 impl Engine for Sys {
     const KIND: &'static str = "system";
+    /// Policies' names have one spelling. Lowered before policy looks, a `deny` on one spelling holds for all.
+    const FOLDED: &'static [&'static str] = &["name"];
     const ROWS: &'static [Row<Self>] = &[
         Row::of::<api::init::InitStatus>(),
         Row::of::<api::init::Init>(),

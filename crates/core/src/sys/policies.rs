@@ -27,12 +27,8 @@ impl Sys {
         if text.is_empty() {
             return Err(Refusal::invalid("'policy' parameter not supplied or empty"));
         }
-        let lowered = name.as_str() != input.name;
         self.active()?.policies.write(name, text).await?;
         let mut reply = Reply::empty();
-        if lowered {
-            reply = reply.warn("policy name was converted to lower case");
-        }
         if legacy && input.policy.is_none() {
             reply = reply.warn("The rules parameter has been deprecated; use policy instead");
         }

@@ -141,3 +141,46 @@ async fn b18_what_capabilities_say_is_what_happens() {
         }
     }
 }
+
+#[tokio::test]
+async fn b3_another_spelling_of_a_policy_name_meets_the_same_deny() {
+    let rig = Rig::new().await;
+    rig.policy("prod", READ).await;
+    rig.policy(
+        "editor",
+        r#"path "sys/policies/acl/*" { capabilities = ["create", "read", "update", "delete"] }
+           path "sys/policies/acl/prod" { capabilities = ["deny"] }
+           path "sys/policy/*" { capabilities = ["create", "read", "update", "delete"] }
+           path "sys/policy/prod" { capabilities = ["deny"] }"#,
+    )
+    .await;
+    let editor = rig.token(json!({"policies": ["editor"]})).await;
+    for name in ["prod", "PROD", "Prod", "prod/", "prod ", " prod"] {
+        for family in ["sys/policies/acl", "sys/policy"] {
+            let path = format!("{family}/{name}");
+            let body = json!({"policy": "path \"*\" { capabilities = [\"sudo\"] }"});
+            for (op, body) in [(Op::Write, body), (Op::Read, Value::Null), (Op::Delete, Value::Null)] {
+                let answer = rig.ask(op, &path, &editor, body).await;
+                assert!(matches!(answer.status, 400 | 403), "{op:?} {path}: {answer:?}");
+            }
+        }
+    }
+    let kept = rig.root(Op::Read, "sys/policies/acl/prod", Value::Null).await.is(200);
+    assert_eq!(kept.text("/data/policy"), READ);
+    let all = rig.root(Op::List, "sys/policies/acl", Value::Null).await;
+    assert_eq!(all.body["data"]["keys"], json!(["default", "editor", "prod", "root"]));
+}
+
+#[tokio::test]
+async fn b9_a_policy_name_is_a_name() {
+    let rig = Rig::new().await;
+    for name in ["...", "a b", "a,b", "a*", "a+b", "a\"b", "\u{ff52}oot", "r\u{f6}ot", &"a".repeat(129)] {
+        let answer = rig.root(Op::Write, &format!("sys/policies/acl/{name}"), json!({"policy": READ})).await;
+        assert!(answer.status == 400 || name == "...", "{name}: {answer:?}");
+        rig.child(&rig.root, json!({"policies": ["../root"]})).await.is(400);
+    }
+    for name in ["a/b", "a/../b"] {
+        let made = rig.child(&rig.root, json!({ "policies": [name] })).await;
+        assert_eq!(made.status, 400, "{name}: {made:?}");
+    }
+}
