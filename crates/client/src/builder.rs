@@ -221,6 +221,9 @@ fn base_url(address: &str) -> Result<Url, Error> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(config("the address holds a user name or password; remove it"));
     }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(config("the address holds a `?` or `#`; write it as https://host:8200"));
+    }
     match url.scheme() {
         "http" | "https" if url.host().is_some() => Ok(url),
         other => Err(config(format!("the address starts with `{other}:`; use http:// or https://"))),

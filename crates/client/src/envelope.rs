@@ -113,7 +113,11 @@ struct DataOnly<'a> {
 impl Envelope {
     /// Reads JSON text; `action` is for messages.
     pub(crate) fn parse(raw: SecretText, action: &str) -> Result<Self, Error> {
+        // serde would take a list for a struct whose members are all absent.
         // EXPOSE: parsed in place; what is secret ends in SecretText again.
+        if !raw.expose().trim_start().starts_with('{') {
+            return Err(undecodable(action));
+        }
         let wire: Wire<'_> = serde_json::from_str(raw.expose()).map_err(|_| undecodable(action))?;
         let auth = wire.auth.map(|auth| serde_json::from_str(auth.get())).transpose();
         let wrap_info = wire.wrap_info.map(|wrap| serde_json::from_str(wrap.get())).transpose();
@@ -232,5 +236,16 @@ mod tests {
         let broken =
             Envelope::parse(SecretText::from(r#"{"lease_id":{"hunter2":1}}"#), "read x").unwrap_err();
         assert!(!format!("{broken:?} {broken}").contains("hunter2"));
+    }
+
+    #[test]
+    fn only_objects_are_answers() {
+        for text in ["[]", " [\"r\"]", "null", "\"x\"", "1", "", "<html>"] {
+            assert_eq!(
+                Envelope::parse(text.into(), "read x").unwrap_err().kind(),
+                ErrorKind::Decode,
+                "{text}"
+            );
+        }
     }
 }

@@ -146,8 +146,12 @@ impl Client {
         if answer.status() != 200 && answer.status() != 404 {
             return Err(answer.error(self.token()));
         }
+        // Emptiness is not absence: a server that answers nothing at all has said nothing about the document.
         let envelope = answer.envelope()?;
-        envelope.as_ref().map_or(Ok(None), |envelope| entry(envelope).map(Some))
+        let envelope = envelope.ok_or_else(|| {
+            Error::new(ErrorKind::Decode, "read a KV v2 document").message("the answer is empty")
+        })?;
+        entry(&envelope).map(Some)
     }
 
     /// Writes a new version whose document is `data`, and gives its number. `cas` is the version that must be the

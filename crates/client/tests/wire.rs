@@ -295,6 +295,23 @@ async fn kv2_shapes() {
 }
 
 #[tokio::test]
+async fn an_answer_that_says_nothing_is_not_absence() {
+    for body in ["", "[]", "null", "{}", r#"{"data":null}"#, "<html>", r#"{"data":"x"}"#] {
+        let stand_in = StandIn::with([ok(body)]);
+        let read = client(stand_in.serve().await).kv2_read("atmr", "prod/x", None).await;
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::Decode, "{body:?}");
+    }
+}
+
+#[test]
+fn an_address_is_an_address() {
+    for address in ["http://h:1?x", "http://h:1/#x", "http://u:p@h:1", "h:1", "file:///etc", "http://"] {
+        let error = Client::builder().address(address).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_sends_no_token_and_a_swapped_wrapping_token_is_refused() {
     let stand_in = StandIn::with([
         ok(r#"{"auth":{"client_token":"hvs.new","policies":["a"],"lease_duration":60,"renewable":true}}"#),
