@@ -7,6 +7,7 @@ use coffre_client::{Body, Client, Error as ClientError, ErrorKind, MountEntry, l
 use coffre_secret::SecretText;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::vault::{Object, Place, Standing, Vault, VaultError, VaultErrorKind, role_state};
 
@@ -14,13 +15,15 @@ use crate::vault::{Object, Place, Standing, Vault, VaultError, VaultErrorKind, r
 pub struct ServerVault {
     client: Client,
     clock: Arc<dyn Clock>,
+    /// The mount that was asked for its settings, and how many versions it keeps of each document.
+    kept: OnceCell<(String, u64)>,
 }
 
 impl ServerVault {
     /// With the client's token.
     #[must_use]
     pub const fn new(client: Client, clock: Arc<dyn Clock>) -> Self {
-        Self { client, clock }
+        Self { client, clock, kept: OnceCell::const_new() }
     }
 }
 
@@ -99,7 +102,8 @@ impl Vault for ServerVault {
             exists: true,
             version: metadata.current_version,
             gone,
-            max_versions: metadata.max_versions,
+            // The larger number counts.
+            max_versions: metadata.max_versions.max(self.kept_by(&place.mount).await),
         })
     }
 
@@ -134,7 +138,7 @@ impl Vault for ServerVault {
         let made = self.client.write(&path, Body::json(&json!({ "num_uses": 1, "ttl": "300s" }))?).await?;
         let secret_id = made.and_then(|made| made.field("secret_id"));
         let token = login::approle(&self.client, auth, &role_id, secret_id.as_ref()).await?.client_token;
-        Ok(Self { client: self.client.with_token(token), clock: Arc::clone(&self.clock) })
+        Ok(Self::new(self.client.with_token(token), Arc::clone(&self.clock)))
     }
 
     async fn log_out(&self) -> Result<(), VaultError> {
@@ -143,6 +147,19 @@ impl Vault for ServerVault {
 }
 
 impl ServerVault {
+    /// How many versions a mount keeps; 0 if it does not say, or not to us. Asked once: a migration has one mount.
+    async fn kept_by(&self, mount: &str) -> u64 {
+        let ask = || async {
+            let config = self.client.read(&format!("{mount}/config")).await.ok().flatten();
+            let config = config.and_then(|config| config.data::<Config>().ok());
+            (mount.to_owned(), config.map_or(0, |config| config.max_versions))
+        };
+        match self.kept.get_or_init(ask).await {
+            (known, kept) if known == mount => *kept,
+            _ => ask().await.1,
+        }
+    }
+
     /// Some servers prepare a new KV v2 mount in the background and refuse it until then.
     async fn wait_until_ready(&self, mount: &str) -> Result<(), VaultError> {
         let mut tries = READY_TRIES;
@@ -157,6 +174,12 @@ impl ServerVault {
             tokio::time::sleep(READY_PAUSE).await;
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    max_versions: u64,
 }
 
 #[derive(Deserialize)]

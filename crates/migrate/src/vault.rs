@@ -70,7 +70,7 @@ pub struct Standing {
     pub version: u64,
     /// Whether the newest version was deleted or destroyed.
     pub gone: bool,
-    /// How many versions the document keeps by its own setting; 0 is the mount's setting.
+    /// How many versions the document keeps, by its own setting or the mount's; 0 is the server's default.
     #[serde(default)]
     pub max_versions: u64,
 }
