@@ -118,7 +118,10 @@ fn value_or_file(
     let read = || {
         let mut text = SecretText::default();
         let file = std::io::Read::take(std::fs::File::open(&path)?, LARGEST);
-        std::io::Read::read_to_string(&mut { file }, text.expose_mut())?;
+        let read = std::io::Read::read_to_string(&mut { file }, text.expose_mut())?;
+        if read as u64 == LARGEST {
+            return Err(std::io::Error::other("it is larger than 64 KiB, and no identity"));
+        }
         Ok(text)
     };
     match read() {
@@ -148,6 +151,8 @@ mod tests {
         assert!(matches!(of(&[("TOKEN", "t")], None).unwrap(), Identity::Token(_)));
         assert!(matches!(of(&[], Some("t")).unwrap(), Identity::Token(_)));
         assert!(matches!(of(&[("ROLE_ID", " ")], None), Err(NoIdentity::Nothing)));
-        assert!(matches!(of(&[("ROLE_ID_FILE", "/none")], None), Err(NoIdentity::File { .. })));
+        for file in ["/none", "/dev/zero"] {
+            assert!(matches!(of(&[("ROLE_ID_FILE", file)], None), Err(NoIdentity::File { .. })), "{file}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod json;
 mod outcome;
 mod recommend;
 mod render;
+mod replace;
 mod run;
 mod token_file;
 mod visible;

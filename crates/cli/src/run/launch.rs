@@ -195,6 +195,9 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == LARGEST {
+        return Err(std::io::Error::other("it is larger than 16 MiB"));
+    }
     Ok(bytes)
 }
 

@@ -21,6 +21,7 @@ use crate::args::Flag;
 use crate::args::global::{Format, variable};
 use crate::call::Call;
 use crate::outcome::{Failure, Outcome};
+use crate::replace::replace;
 
 /// A server answers within milliseconds; two seconds are for one under load.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -99,7 +100,7 @@ pub(crate) fn init(call: &mut Call) -> Outcome {
     };
     let text = text.map_err(|error| wrong(&path, &error))?;
     if existing.as_ref().is_none_or(|(_, before)| *before != text) {
-        replace(&path, &text)?;
+        replace(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     let unset = code::unset(directory_of(&path), &sources, known);
     show::init(call, &path, &draft, &findings, &sources, &unset)
@@ -404,13 +405,6 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 fn read_text(path: &Path) -> std::io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
-}
-
-/// Whole or not at all.
-fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    let beside = path.with_extension("toml.new");
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| Failure::local(format!("cannot write {}: {error}", path.display())))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

@@ -9,6 +9,7 @@ use crate::args::global::Format;
 use crate::call::{Call, data_of};
 use crate::json::{Node, map};
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::replace::replace;
 
 /// Longer files are no policy.
 const LONGEST: u64 = 4 << 20;
@@ -82,14 +83,6 @@ pub(crate) fn fmt(call: &mut Call) -> Outcome {
 /// Names are lower case on the server.
 fn name(call: &Call) -> String {
     call.arg(0).unwrap_or_default().trim().to_lowercase()
-}
-
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mode = std::fs::metadata(path)?.permissions();
-    let beside = path.with_extension("hcl.new");
-    std::fs::write(&beside, text)?;
-    std::fs::set_permissions(&beside, mode)?;
-    std::fs::rename(&beside, path)
 }
 
 /// Two blanks per open bracket at the start of each line and none at its end; nothing else changes, so comments stay.
