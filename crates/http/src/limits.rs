@@ -11,7 +11,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the first byte of a head to its last.
     pub headers: Duration,
-    /// From the end of the headers to the end of the body.
+    /// From the end of the headers to the end of the body; and how long an answer waits for a client that takes nothing
+    /// of it.
     pub body: Duration,
     /// From the end of the body to the answer.
     pub answer: Duration,

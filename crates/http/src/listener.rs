@@ -160,7 +160,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     mut stop: Stop,
 ) {
     let busy = Busy::default();
-    let stream = Patience::new(stream, busy.clone(), limits.headers);
+    let stream = Patience::new(stream, busy.clone(), limits.headers, limits.body);
     let service = service_fn(move |request| {
         busy.set(true);
         let (kernel, busy) = (Arc::clone(&kernel), busy.clone());

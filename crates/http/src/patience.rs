@@ -1,5 +1,6 @@
 //! How long a client may take to send a request's head, counted from its first byte; an idle connection may wait
-//! longer. hyper knows one time-out for both, so the head's is kept here, below it.
+//! longer. hyper knows one time-out for both, so the head's is kept here, below it. And how long a client may let an
+//! answer wait that it does not read, for which hyper knows none.
 
 use std::io;
 use std::pin::Pin;
@@ -22,18 +23,39 @@ impl Busy {
     }
 }
 
-/// A stream that fails when a head takes too long.
+/// A stream that fails when a head takes too long, or when nothing of an answer is taken for too long.
 pub(crate) struct Patience<S> {
     stream: S,
     busy: Busy,
     limit: Duration,
     /// Runs while a head is arriving.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// How long an answer may wait.
+    stall: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patience<S> {
-    pub(crate) const fn new(stream: S, busy: Busy, limit: Duration) -> Self {
-        Self { stream, busy, limit, deadline: None }
+    pub(crate) const fn new(stream: S, busy: Busy, limit: Duration, stall: Duration) -> Self {
+        Self { stream, busy, limit, deadline: None, stall, stalled: None }
+    }
+
+    /// Passes on what a write said, unless it has been saying "later" for too long.
+    fn taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let until = Instant::now() + self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client does not read its answer",
+            ))),
+            Poll::Pending => written,
+        }
     }
 }
 
@@ -64,7 +86,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         let this = self.get_mut();
         // An answer is leaving: what arrives next is another head.
         this.deadline = None;
-        Pin::new(&mut this.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.taken(cx, written)
     }
 
     fn poll_write_vectored(
@@ -74,7 +97,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.deadline = None;
-        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.taken(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,7 +106,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.taken(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -99,7 +125,8 @@ mod tests {
     async fn a_head_has_its_limit_and_waiting_has_none() {
         let (mut client, server) = duplex(64);
         let busy = Busy::default();
-        let mut server = Patience::new(server, busy.clone(), Duration::from_secs(10));
+        let mut server =
+            Patience::new(server, busy.clone(), Duration::from_secs(10), Duration::from_secs(30));
         let idle = tokio::time::timeout(Duration::from_secs(60), server.read_u8()).await;
         assert!(idle.is_err(), "an idle connection may wait");
         client.write_all(b"G").await.unwrap();
@@ -112,7 +139,8 @@ mod tests {
     async fn a_body_is_somebody_elses_business() {
         let (mut client, server) = duplex(64);
         let busy = Busy::default();
-        let mut server = Patience::new(server, busy.clone(), Duration::from_secs(10));
+        let mut server =
+            Patience::new(server, busy.clone(), Duration::from_secs(10), Duration::from_secs(30));
         client.write_all(b"P").await.unwrap();
         assert_eq!(server.read_u8().await.unwrap(), b'P');
         busy.set(true);

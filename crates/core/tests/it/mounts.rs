@@ -12,6 +12,7 @@ async fn a_refused_mount_leaves_nothing_that_keeps_the_server_shut() {
     for options in [json!({"version": "3"}), json!({"version": "01"}), json!({"version": "-1"})] {
         rig.root(Op::Write, "sys/mounts/odd", json!({"type": "kv", "options": options})).await.is(400);
     }
+    assert_eq!(rig.stored().len(), before);
     rig.root(Op::Write, "sys/mounts/odd", json!({"type": "kv-v2", "options": {"version": "1"}})).await;
     rig.root(Op::Write, "sys/mounts/odd", json!({"type": "nonsense"})).await.is(400);
     rig.root(Op::Delete, "sys/mounts/odd", Value::Null).await.is(204);

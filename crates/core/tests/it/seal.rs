@@ -9,7 +9,7 @@ use coffre_storage::{Batch, Key, Memory, Page, Store, StoreFuture};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Answer, Late, Rig, START, answer, incoming};
+use crate::rig::{Answer, Late, Rig, START, Turns, answer, incoming};
 
 fn fresh(store: Arc<dyn Store>) -> Arc<Kernel> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
@@ -23,7 +23,7 @@ async fn ask(kernel: &Arc<Kernel>, op: Op, path: &str, token: &str, body: Value)
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f6_of_20_inits_at_once_exactly_one_succeeds_and_its_keys_work() {
     for _ in 0..5 {
-        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let store: Arc<dyn Store> = Arc::new(Turns::new());
         // Two processes on one storage.
         let kernels = [fresh(Arc::clone(&store)), fresh(store)];
         let inits: Vec<_> = (0..20)

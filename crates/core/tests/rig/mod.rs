@@ -49,7 +49,13 @@ impl Answer {
 }
 
 /// A store that gives other tasks a turn around every operation, as a real one does.
-struct Turns(Arc<Faulty<Memory>>);
+pub(crate) struct Turns(Arc<Faulty<Memory>>);
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Faulty::new(Memory::new())))
+    }
+}
 
 impl Store for Turns {
     fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Vec<u8>>> {

@@ -127,3 +127,13 @@ async fn k4_connections_beyond_the_limit_wait_and_are_served_later() {
     }
     server.root("GET", "/v1/sys/health", "").await.is(200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k4_a_client_that_does_not_read_its_answers_is_cut_off() {
+    let short = Duration::from_millis(600);
+    let server = Server::with(Limits { body: short, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    let requests = "GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    let sending = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    timeout(Duration::from_secs(15), sending).await.unwrap();
+}
