@@ -18,6 +18,8 @@ pub(crate) struct Steady {
 }
 
 impl Steady {
+    /// Follows this clock from its first question on. A restart forgets how far ahead it was: ends that were reached
+    /// before are kept by the revocation that each tick brings.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, booted: AtomicU64::new(0) }
     }

@@ -128,7 +128,9 @@ impl TokenStore {
 /// What becomes of a revoked token's children.
 #[derive(Clone, Copy)]
 enum Children {
+    /// They are revoked with it, and theirs.
     Die,
+    /// They become orphans.
     Live,
 }
 

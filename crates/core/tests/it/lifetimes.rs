@@ -80,6 +80,7 @@ async fn d9_renewal_never_passes_the_explicit_maximum() {
     }
 }
 
+/// Zero stands for "no end" in records: a fraction of a second must not be rounded down to it.
 #[tokio::test]
 async fn d9_a_lifetime_below_a_second_does_not_become_for_ever() {
     let rig = Rig::new().await;
@@ -111,6 +112,7 @@ async fn d13_what_ended_while_the_server_was_down_is_refused_from_the_first_requ
     assert!(!rig.lives(&token).await);
 }
 
+/// Each renewal moves an end; the old one must not stay on the list until its time.
 #[tokio::test]
 async fn renewing_for_ever_does_not_fill_memory() {
     let rig = Rig::new().await;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::rig::Rig;
 
+/// One bad option must not keep the next unseal from reading the table.
 #[tokio::test]
 async fn a_refused_mount_leaves_nothing_that_keeps_the_server_shut() {
     let rig = Rig::new().await;

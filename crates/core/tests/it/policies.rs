@@ -142,6 +142,7 @@ async fn b18_what_capabilities_say_is_what_happens() {
     }
 }
 
+/// Names are lowered; what policy sees must be lowered as well, or a `deny` holds for one spelling only.
 #[tokio::test]
 async fn b3_another_spelling_of_a_policy_name_meets_the_same_deny() {
     let rig = Rig::new().await;

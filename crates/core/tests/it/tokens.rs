@@ -72,6 +72,7 @@ async fn d17_chosen_ids_need_sudo_a_form_and_to_be_new() {
     assert!(rig.lives("chosen-one").await);
 }
 
+/// A root for a minute must not turn into a root for ever by making one.
 #[tokio::test]
 async fn d18_an_expiring_root_makes_no_eternal_root() {
     let rig = Rig::new().await;
@@ -138,6 +139,7 @@ async fn children_have_no_more_policies_than_their_parents() {
     rig.ask(Op::Write, "auth/token/create-orphan", &maker, json!({})).await.is(403);
 }
 
+/// IPv4 inside IPv6 counts as IPv4, and a login from elsewhere makes no token that lies about unused.
 #[tokio::test]
 async fn e_a_token_is_used_from_its_networks_alone() {
     let rig = Rig::furnished().await;

@@ -56,6 +56,7 @@ async fn d4_of_100_unwraps_at_once_exactly_one_succeeds() {
     assert_eq!(rig.count("core/wrap/"), 0);
 }
 
+/// The use is taken durably before the answer leaves.
 #[tokio::test]
 async fn d4_a_restart_between_does_not_give_a_second_time() {
     let rig = Rig::new().await;

@@ -222,6 +222,7 @@ impl Rig {
     }
 
     /// A token made by root.
+    /// Panics if none was made.
     pub(crate) async fn token(&self, body: Value) -> String {
         self.root(Op::Write, "auth/token/create", body).await.token()
     }
