@@ -49,6 +49,20 @@ fn line(name: &str, value: &str) -> String {
 }
 
 #[test]
+fn what_holds_a_secret_is_never_a_setting() {
+    // None of them can be a template: something around the hole must not be read either.
+    let text = "TOKEN=alphaalpha99\nOTHER_PASSWORD=hunter22\n\
+        WRITTEN=https://h/x/${TOKEN}/hunter22\nDEFAULTED=https://h/x/${TOKEN:-none}/hunter22\n\
+        INSIDE=/var/alphaalpha99/hunter22/x\nPASSED_ON=https://h/${WRITTEN}\n\
+        COMPOSED=/srv/${TOKEN}/x\nON=https://h/y/${COMPOSED}/hunter22\nUNKNOWN=https://h/${TOKEN}/${NOWHERE}\n";
+    for found in read(text) {
+        assert!(matches!(found.class, Class::Secret | Class::Composed), "{}: {}", found.name, found.reason);
+        let template = found.template.map(|template| template.text().to_owned()).unwrap_or_default();
+        assert!(!template.contains("hunter22") && !template.contains("alpha"), "{}: {template}", found.name);
+    }
+}
+
+#[test]
 fn no_secret_is_taken_for_a_setting() {
     let rows: Vec<Vec<&str>> = CORPUS
         .lines()

@@ -60,6 +60,20 @@ pub(super) fn infer(
     same.then_some((template, reason))
 }
 
+/// Whether the value holds a secret, by reference to one of these names or by its bytes; and how.
+pub(super) fn holds(variable: &Variable, names: &[&BTreeSet<String>], needles: &[Needle]) -> Option<String> {
+    // EXPOSE: only names are taken.
+    let written = atoms(variable.raw.as_ref()?.expose()).into_iter().find_map(|atom| match atom {
+        Atom::Reference { name, .. } if names.iter().any(|names| names.contains(name)) => Some(name),
+        _ => None,
+    });
+    if let Some(name) = written {
+        return Some(format!("it refers to {name}"));
+    }
+    let others = needles.iter().filter(|needle| needle.name != variable.name);
+    inside(variable.value.as_ref()?, others).map(|(_, reason)| reason)
+}
+
 /// `${NAME}` of a secret, as written in the file. What other references there are must be known too.
 fn written(
     variable: &Variable,

@@ -63,6 +63,7 @@ pub fn classify(sources: &Sources, manifest: Option<&Manifest>) -> Vec<Finding> 
     let mut secrets: BTreeSet<String> =
         findings.iter().filter(|found| stored(found.class)).map(|found| found.name.clone()).collect();
     let needles = compose::needles(sources, &secrets);
+    let mut composed = BTreeSet::new();
     for found in &mut findings {
         let decided = manifest.is_some_and(|manifest| named(manifest, &found.name));
         if decided || found.class == Class::Ambiguous {
@@ -71,7 +72,14 @@ pub fn classify(sources: &Sources, manifest: Option<&Manifest>) -> Vec<Finding> 
         let Some(variable) = sources.variable(&found.name) else { continue };
         if let Some((template, reason)) = compose::infer(variable, sources, &secrets, &needles) {
             secrets.remove(&found.name);
+            composed.insert(found.name.clone());
             (found.class, found.reason, found.template) = (Class::Composed, reason, Some(template));
+        } else if found.class == Class::Config
+            && let Some(reason) = compose::holds(variable, &[&secrets, &composed], &needles)
+        {
+            // No template can say it, so it is a secret as a whole.
+            secrets.insert(found.name.clone());
+            (found.class, found.reason) = (Class::Secret, reason);
         }
     }
     findings
