@@ -51,17 +51,26 @@ impl Report {
     }
 }
 
+type Take = fn() -> std::io::Result<()>;
+
 /// Takes every measure, also if one fails. To be called first thing, while there is one thread.
 pub fn harden() -> Report {
-    type Take = fn() -> std::io::Result<()>;
-
-    let mut report = Report::default();
-    let measures: [(Measure, Take); 3] = [
+    take(&[
         (Measure::NotDumpable, not_dumpable),
         (Measure::NoCore, no_core),
         (Measure::PrivateFiles, private_files),
-    ];
-    for (measure, take) in measures {
+    ])
+}
+
+/// For a command that holds secrets for a moment and writes files that people share: memory is protected, the umask
+/// stays theirs.
+pub fn harden_command() -> Report {
+    take(&[(Measure::NotDumpable, not_dumpable), (Measure::NoCore, no_core)])
+}
+
+fn take(measures: &[(Measure, Take)]) -> Report {
+    let mut report = Report::default();
+    for &(measure, take) in measures {
         match take() {
             Ok(()) => report.done.push(measure),
             Err(source) => report.failed.push(NotHardened { measure, source }),
@@ -118,6 +127,12 @@ mod tests {
         // The files of a process that is not dumpable belong to root.
         assert_eq!(std::fs::metadata("/proc/self/mem").unwrap().uid(), 0);
         assert_eq!(report.require().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_command_keeps_its_umask() {
+        let done = harden_command().require().unwrap();
+        assert_eq!(done, [Measure::NotDumpable, Measure::NoCore]);
     }
 
     #[test]

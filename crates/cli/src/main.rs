@@ -84,6 +84,8 @@ fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World
         let outcome = function(&mut world, args);
         return (world, outcome);
     }
+    // Best effort: a sandbox that forbids it is no reason not to read a secret. A server insists.
+    let _ = coffre_ambient::hardening::harden_command();
     let parsed = match Parsed::parse(|name| command.flag(name), args) {
         Ok(parsed) => parsed,
         Err(BadArgs::Help) => {
