@@ -242,7 +242,9 @@ impl Serialize for Node {
             Self::Number(text) => match (text.parse::<i64>(), text.parse::<u64>(), text.parse::<f64>()) {
                 (Ok(number), ..) => to.serialize_i64(number),
                 (_, Ok(number), _) => to.serialize_u64(number),
-                (.., Ok(number)) if number.to_string() == *text => to.serialize_f64(number),
+                (.., Ok(number)) if number.to_string() == *text || format!("{number:?}") == *text => {
+                    to.serialize_f64(number)
+                }
                 _ => to.serialize_str(text),
             },
             Self::List(items) => {
@@ -298,6 +300,13 @@ mod tests {
     fn digits_order_and_duplicates() {
         let text = r#"{"b":1.500,"a":12345678901234567890123,"b":-0.0e+1}"#;
         assert_eq!(Node::parse(text).unwrap().to_json(), r#"{"b":-0.0e+1,"a":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn yaml_keeps_kinds_and_digits() {
+        let node = Node::parse(r#"{"a":1.0,"b":-2.5,"c":12345678901234567890,"d":1.500,"e":"1"}"#).unwrap();
+        let text = serde_norway::to_string(&node).unwrap();
+        assert_eq!(text, "a: 1.0\nb: -2.5\nc: 12345678901234567890\nd: '1.500'\ne: '1'\n");
     }
 
     #[test]

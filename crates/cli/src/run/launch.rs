@@ -86,7 +86,7 @@ fn command(call: &Call) -> Result<(OsString, Vec<OsString>), Failure> {
 async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
     let (place, manifest) = manifest(call)?;
     let client = client(call)?;
-    let host = client.as_ref().map(|client| client.host().to_owned());
+    let host = client.as_ref().map(|client| client.host().trim_end_matches('.').to_owned());
     let pins = pins(call);
     let environment = {
         let lookup = |name: &str| call.world.env.var(name);
@@ -177,13 +177,22 @@ fn read_dotenv(given: Option<&Path>, directory: &Path) -> Result<Option<Document
 
 fn pins(call: &Call) -> Vec<String> {
     let stated = variable(call.world.env.as_ref(), "PRODUCTION_HOSTS").unwrap_or_default();
-    let file = read(Path::new(PINS)).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let words = |text: &str| -> Vec<String> {
-        let split =
-            text.split([',', '\n']).map(str::trim).filter(|word| !word.is_empty() && !word.starts_with('#'));
-        split.map(str::to_owned).collect()
+    pinned(&stated, read(Path::new(PINS)))
+}
+
+/// Host names from a variable and a file. A file that is there and cannot be read may say anything, so it is taken to
+/// pin this machine.
+fn pinned(stated: &str, file: std::io::Result<Vec<u8>>) -> Vec<String> {
+    let file = match file.map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Ok(Err(_)) | Err(_) => "*".to_owned(),
     };
-    words(&stated).into_iter().chain(words(&file)).collect()
+    let words = |text: &str| -> Vec<String> {
+        let split = text.split([',', '\n']).map(|word| word.trim().trim_end_matches('.'));
+        split.filter(|word| !word.is_empty() && !word.starts_with('#')).map(str::to_owned).collect()
+    };
+    words(stated).into_iter().chain(words(&file)).collect()
 }
 
 fn rolled_back(lookup: &dyn Fn(&str) -> Option<String>) -> bool {
@@ -207,5 +216,22 @@ fn shown(origin: Origin) -> &'static str {
         Origin::Dotenv => ".env",
         Origin::Environment => "the environment",
         Origin::Composed => "others",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn pins_that_cannot_be_read_pin_the_machine() {
+        let file = |text: &str| Ok(text.as_bytes().to_vec());
+        assert_eq!(pinned("a,b.", file("# ours\nvault.corp.\n\n")), ["a", "b", "vault.corp"]);
+        assert_eq!(pinned("", Err(ErrorKind::NotFound.into())), Vec::<String>::new());
+        assert_eq!(pinned("a", Err(ErrorKind::PermissionDenied.into())), ["a", "*"]);
+        assert_eq!(pinned("", Err(Error::other("too large"))), ["*"]);
+        assert_eq!(pinned("", Ok(vec![0xff])), ["*"]);
     }
 }
