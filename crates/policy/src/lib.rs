@@ -25,14 +25,11 @@ mod decide;
 mod explain;
 mod name;
 mod parameters;
-mod parse_hcl;
-mod parse_json;
 mod pattern;
 mod permit;
 mod policy;
 mod rule;
 mod template;
-mod tree;
 
 pub use acl::{Acl, CapabilitySet, CompiledRule};
 pub use builtin::{DEFAULT_POLICY, RESPONSE_WRAPPING_POLICY};

@@ -3,12 +3,11 @@ use std::time::Duration;
 
 use coffre_api::coerce::LooseBool;
 use coffre_api::{Op, RawInput};
+use coffre_hcl::Node;
 use coffre_secret::SecretText;
 use serde_json::value::RawValue;
 
 use crate::decide::Why;
-use crate::parse_json::raw_items;
-use crate::tree::Node;
 
 /// Parameter names in lower case, each with the values named for it; no values means any value.
 pub(crate) type Values = BTreeMap<String, Vec<Node>>;
@@ -175,6 +174,11 @@ fn json_resembles(raw: &RawValue, denied: &Node) -> bool {
         });
     }
     if text.starts_with('{') { Sent::Json(raw).equals(denied) } else { text_resembles(text, denied) }
+}
+
+/// The items of a JSON array, as text; `None` if it is no array.
+fn raw_items(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 fn text_resembles(text: &str, denied: &Node) -> bool {

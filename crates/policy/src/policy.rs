@@ -3,10 +3,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use coffre_hcl::{Bounds, Fault, Notation, ParseError};
 
 use crate::name::PolicyName;
-use crate::parse_hcl::parse_hcl;
-use crate::parse_json::parse_json;
 use crate::pattern::PatternError;
 use crate::rule::{Rule, read_rules};
 
@@ -27,11 +26,10 @@ impl Policy {
     /// name the path. The same path in two blocks is one rule: the union of both, or `deny` if one says so. At most
     /// 4,096 rules, 16 levels, [`Policy::MAX_TEXT`] bytes.
     pub fn parse(name: PolicyName, text: &str) -> Result<Self, PolicyError> {
-        if text.len() > Self::MAX_TEXT {
-            return Err(PolicyError::TooLong);
-        }
-        let tree = if text.trim_start().starts_with('{') { parse_json(text)? } else { parse_hcl(text)? };
-        Ok(Self { name, rules: read_rules(tree)? })
+        let notation = if text.trim_start().starts_with('{') { Notation::Json } else { Notation::Hcl };
+        let bounds = Bounds { bytes: Self::MAX_TEXT, ..Bounds::STANDARD };
+        let entries = coffre_hcl::parse(text, notation, bounds).map_err(|error| unread(&error))?;
+        Ok(Self { name, rules: read_rules(entries)? })
     }
 
     /// Its name.
@@ -59,6 +57,16 @@ impl fmt::Debug for Policy {
 pub fn decode_body(sent: &str) -> Cow<'_, str> {
     let decoded = STANDARD.decode(sent.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     decoded.map_or(Cow::Borrowed(sent), Cow::Owned)
+}
+
+const fn unread(error: &ParseError) -> PolicyError {
+    match error.fault {
+        Fault::TooLong => PolicyError::TooLong,
+        Fault::TooDeep => PolicyError::TooDeep,
+        Fault::Syntax(_) | Fault::TooMany => {
+            PolicyError::Syntax { line: error.line, what: error.fault.what() }
+        }
+    }
 }
 
 /// Why a policy's text was refused. Each names the place; paths and keys are shortened and escaped.
@@ -222,6 +230,21 @@ mod tests {
         assert_eq!(parse(&" ".repeat(600_000)).unwrap_err(), PolicyError::TooLong);
         let many: String = (0..5_000).map(|n| format!("path \"{n}\" {{}}\n")).collect();
         assert_eq!(parse(&many).unwrap_err(), PolicyError::TooManyRules);
+    }
+
+    #[test]
+    fn what_no_reader_takes_is_named_with_its_line() {
+        for (text, line) in [
+            ("path \"a\" {\n capabilities = [read] }", 2),
+            ("a = null", 1),
+            ("{\n\"path\":{},\n\"path\":{}}", 3),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(matches!(error, PolicyError::Syntax { line: at, .. } if at == line), "{text}: {error}");
+        }
+        for text in ["a = {".repeat(20), r#"{"path":"#.repeat(20)] {
+            assert_eq!(parse(&text).unwrap_err(), PolicyError::TooDeep);
+        }
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use coffre_api::Capability;
 use coffre_api::coerce::Ttl;
+use coffre_hcl::{Entry, Node};
 
 use crate::acl::CapabilitySet;
 use crate::parameters::{ParameterRules, Values};
 use crate::pattern::{Pattern, PatternError};
 use crate::policy::PolicyError;
 use crate::template::Template;
-use crate::tree::{Entry, Node};
 
 /// Rules in one policy.
 const MAX_RULES: usize = 4096;
@@ -32,10 +32,10 @@ pub(crate) enum RulePath {
 }
 
 /// Reads all rules of a policy.
-pub(crate) fn read_rules(tree: Node) -> Result<Vec<Rule>, PolicyError> {
+pub(crate) fn read_rules(entries: Vec<Entry>) -> Result<Vec<Rule>, PolicyError> {
     let mut rules = Vec::new();
     let mut named = false;
-    for Entry { key, value } in tree.into_entries().ok_or(PolicyError::NotObject)? {
+    for Entry { key, value, .. } in entries {
         match key.as_str() {
             "path" => {
                 let blocks = value.into_entries().ok_or(PolicyError::NotObject)?;
@@ -63,7 +63,7 @@ fn read_rule(path: &str, body: Node) -> Result<Rule, PolicyError> {
         parameters: ParameterRules::default(),
     };
     let mut seen = HashSet::new();
-    for Entry { key, value } in entries {
+    for Entry { key, value, .. } in entries {
         if !seen.insert(key.clone()) {
             return Err(PolicyError::Duplicate { path: at, key: quoted(&key) });
         }
@@ -175,7 +175,7 @@ fn read_values(value: Node) -> Option<Values> {
         return None;
     }
     let mut values = Values::new();
-    for Entry { key, value } in entries {
+    for Entry { key, value, .. } in entries {
         let items = value.into_items();
         // The same key twice, or in two spellings, is as ambiguous as an attribute given twice.
         if items.len() > MAX_PARAMETERS || values.insert(key.to_lowercase(), items).is_some() {

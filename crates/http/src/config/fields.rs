@@ -1,7 +1,10 @@
+use std::path::Path;
+use std::sync::Arc;
+
 use coffre_api::coerce::{LooseBool, Ttl};
+use coffre_hcl::{Entry, Node};
 
 use super::error::{ConfigError, Spot};
-use super::text::{Entry, Node};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,14 +22,20 @@ impl<T> At<T> {
 
 /// The entries of one block, taken out one by one; what is left at the end was not known.
 pub(super) struct Fields {
+    file: Arc<Path>,
     entries: Vec<Entry>,
 }
 
 impl Fields {
     /// JSON's null is absence.
-    pub(super) fn new(mut entries: Vec<Entry>) -> Self {
+    pub(super) fn new(file: Arc<Path>, mut entries: Vec<Entry>) -> Self {
         entries.retain(|entry| entry.value != Node::Null);
-        Self { entries }
+        Self { file, entries }
+    }
+
+    /// A line of the file in which these stand.
+    pub(super) fn spot(&self, line: usize) -> Spot {
+        Spot { file: Arc::clone(&self.file), line }
     }
 
     /// What is left, as it is.
@@ -44,7 +53,7 @@ impl Fields {
         let mut all = self.take_all(key);
         match all.pop() {
             Some(second) if !all.is_empty() => Err(ConfigError::wrong(
-                &second.spot,
+                &self.spot(second.line),
                 format!("`{key}` stands twice in this block: keep one of them"),
             )),
             one => Ok(one),
@@ -57,7 +66,8 @@ impl Fields {
         form: &str,
         read: impl FnOnce(&Node) -> Option<T>,
     ) -> Result<Option<At<T>>, ConfigError> {
-        let Some(Entry { value, spot, .. }) = self.take(key)? else { return Ok(None) };
+        let Some(Entry { value, line, .. }) = self.take(key)? else { return Ok(None) };
+        let spot = self.spot(line);
         match read(&value) {
             Some(value) => Ok(Some(At { value, spot })),
             None => Err(ConfigError::wrong(&spot, format!("`{key}` must be {form}"))),
@@ -102,13 +112,17 @@ impl Fields {
         let mut all = Vec::new();
         for entry in self.take_all(key) {
             let Node::Object(entries) = entry.value else {
-                return Err(ConfigError::wrong(&entry.spot, format!("`{key}` must be a block of texts")));
+                let what = format!("`{key}` must be a block of texts");
+                return Err(ConfigError::wrong(&self.spot(entry.line), what));
             };
-            for Entry { key: name, value, spot } in entries {
+            for Entry { key: name, value, line } in entries {
                 let text = match value {
                     Node::Text(text) | Node::Number(text) => text,
                     Node::Bool(flag) => flag.to_string(),
-                    _ => return Err(ConfigError::wrong(&spot, format!("`{name}` must be a text in quotes"))),
+                    _ => {
+                        let what = format!("`{name}` must be a text in quotes");
+                        return Err(ConfigError::wrong(&self.spot(line), what));
+                    }
                 };
                 all.push((name, text));
             }
@@ -118,14 +132,14 @@ impl Fields {
 
     /// Sentences about what was not taken. `elsewhere` names keys that other servers know: they have no effect here.
     pub(super) fn leftovers(self, elsewhere: &[&str]) -> Vec<String> {
-        let tell = |entry: Entry| {
-            let Entry { key, spot, .. } = entry;
+        let tell = |Entry { key, line, .. }: &Entry| {
+            let spot = self.spot(*line);
             if elsewhere.contains(&key.as_str()) {
                 format!("{spot}: `{key}` has no effect in this server")
             } else {
                 format!("{spot}: `{key}` is not known and is ignored; look for a typing error")
             }
         };
-        self.entries.into_iter().map(tell).collect()
+        self.entries.iter().map(tell).collect()
     }
 }

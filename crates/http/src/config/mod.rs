@@ -30,7 +30,6 @@ mod raw;
 mod stanza;
 #[cfg(test)]
 mod tests;
-mod text;
 
 pub use error::{ConfigError, Spot};
 pub use load::load;

@@ -2,11 +2,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coffre_api::coerce::Ttl;
+use coffre_hcl::{Bounds, Notation, ParseError};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Spot};
 use super::fields::{At, Fields};
 use super::stanza::{Stanza, by_second_label, stanzas};
-use super::text::{Entry, read};
 
 /// A configuration as it is written: names are known, values are not yet checked against each other.
 #[derive(Debug, Default)]
@@ -137,7 +137,10 @@ const AUDIT_SETTINGS: &[&str] = &["description", "local", "options", "path", "ty
 impl RawConfig {
     /// Reads one file's text: JSON if it begins with `{`, else HCL 1. `file` is only named in messages.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut fields = Fields::new(read(&Arc::from(file), text)?);
+        let file: Arc<Path> = Arc::from(file);
+        let entries = coffre_hcl::parse(text, Notation::Either, Bounds::STANDARD)
+            .map_err(|error| unread(&file, &error))?;
+        let mut fields = Fields::new(file, entries);
         let mut raw = Self {
             api_addr: fields.text("api_addr")?,
             cluster_name: fields.text("cluster_name")?,
@@ -153,21 +156,21 @@ impl RawConfig {
             ..Self::default()
         };
         for key in ["storage", "backend"] {
-            for stanza in stanzas(key, fields.take_all(key))? {
+            for stanza in stanzas(key, &mut fields)? {
                 raw.add_storage(stanza)?;
             }
         }
-        for stanza in stanzas("listener", fields.take_all("listener"))? {
+        for stanza in stanzas("listener", &mut fields)? {
             raw.add_listener(stanza)?;
         }
-        raw.add_audits(fields.take_all("audit"))?;
-        for stanza in stanzas("seal", fields.take_all("seal"))? {
+        raw.add_audits(&mut fields)?;
+        for stanza in stanzas("seal", &mut fields)? {
             refuse_seal(&stanza)?;
         }
         if let Some(entry) = fields.take_all("ha_storage").first() {
             let what =
                 "this server runs as one node: remove `ha_storage`, and start it once for each storage";
-            return Err(ConfigError::wrong(&entry.spot, what));
+            return Err(ConfigError::wrong(&fields.spot(entry.line), what));
         }
         raw.warnings.extend(fields.leftovers(ELSEWHERE));
         Ok(raw)
@@ -204,10 +207,10 @@ impl RawConfig {
         Ok(())
     }
 
-    fn add_audits(&mut self, entries: Vec<Entry>) -> Result<(), ConfigError> {
-        for Stanza { kind, fields, spot } in stanzas("audit", entries)? {
+    fn add_audits(&mut self, fields: &mut Fields) -> Result<(), ConfigError> {
+        for Stanza { kind, fields, spot } in stanzas("audit", fields)? {
             for (label, entries) in by_second_label(fields.into_entries(), AUDIT_SETTINGS) {
-                let mut fields = Fields::new(entries);
+                let mut fields = Fields::new(Arc::clone(&spot.file), entries);
                 let path = fields.text("path")?.map(|path| path.value);
                 let value = RawAudit {
                     kind: kind.clone(),
@@ -222,6 +225,10 @@ impl RawConfig {
         }
         Ok(())
     }
+}
+
+fn unread(file: &Arc<Path>, error: &ParseError) -> ConfigError {
+    ConfigError::wrong(&Spot { file: Arc::clone(file), line: error.line }, error.fault.what())
 }
 
 fn refuse_seal(stanza: &Stanza) -> Result<(), ConfigError> {

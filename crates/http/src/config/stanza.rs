@@ -1,8 +1,11 @@
 //! Stanzas with a label: `listener "tcp" { … }`, in all the forms that files have.
 
+use std::sync::Arc;
+
+use coffre_hcl::{Entry, Node};
+
 use super::error::{ConfigError, Spot};
 use super::fields::Fields;
-use super::text::{Entry, Node};
 
 /// One block with its label.
 pub(super) struct Stanza {
@@ -11,13 +14,16 @@ pub(super) struct Stanza {
     pub(super) spot: Spot,
 }
 
-/// Reads `key "kind" { … }`, `key = { kind = { … } }`, `key = [{ kind = { … } }]` and `key = { kind = [{ … }] }`.
-pub(super) fn stanzas(key: &str, entries: Vec<Entry>) -> Result<Vec<Stanza>, ConfigError> {
+/// Takes out `key "kind" { … }`, `key = { kind = { … } }`, `key = [{ kind = { … } }]` and `key = { kind = [{ … }] }`.
+pub(super) fn stanzas(key: &str, fields: &mut Fields) -> Result<Vec<Stanza>, ConfigError> {
     let mut all = Vec::new();
-    for entry in entries {
-        for (kind, body, spot) in labelled(entry.value).ok_or_else(|| wrong_form(key, &entry.spot))? {
-            for fields in bodies(body).ok_or_else(|| wrong_form(key, &spot))? {
-                all.push(Stanza { kind: kind.clone(), fields: Fields::new(fields), spot: spot.clone() });
+    for entry in fields.take_all(key) {
+        let labels = labelled(entry.value).ok_or_else(|| wrong_form(key, &fields.spot(entry.line)))?;
+        for Entry { key: kind, value, line } in labels {
+            let spot = fields.spot(line);
+            for body in bodies(value).ok_or_else(|| wrong_form(key, &spot))? {
+                let fields = Fields::new(Arc::clone(&spot.file), body);
+                all.push(Stanza { kind: kind.clone(), fields, spot: spot.clone() });
             }
         }
     }
@@ -25,11 +31,9 @@ pub(super) fn stanzas(key: &str, entries: Vec<Entry>) -> Result<Vec<Stanza>, Con
 }
 
 /// The labels below a key, with what stands behind each.
-fn labelled(node: Node) -> Option<Vec<(String, Node, Spot)>> {
+fn labelled(node: Node) -> Option<Vec<Entry>> {
     match node {
-        Node::Object(entries) => {
-            Some(entries.into_iter().map(|entry| (entry.key, entry.value, entry.spot)).collect())
-        }
+        Node::Object(entries) => Some(entries),
         Node::List(items) => {
             items.into_iter().map(labelled).collect::<Option<Vec<_>>>().map(|all| all.concat())
         }
