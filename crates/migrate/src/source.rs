@@ -137,7 +137,7 @@ impl OddityKind {
                 "a key without `=` sets nothing; write `NAME=` for an empty value, or remove the line"
             }
             Self::BadName => {
-                "this is not a variable's name, so it is left out; often a value whose quotes are missing"
+                "this is not a name that a program can be given, so its value would be lost; rename it, quote the value that it may be a part of, or remove the line"
             }
             Self::Fragment => {
                 "this name looks like a piece of a secret whose quotes are missing (a PEM block?), so it is not shown; quote the value, or rename the variable"
@@ -161,7 +161,7 @@ impl OddityKind {
     /// Whether a plan must not be applied while it is there.
     #[must_use]
     pub const fn blocks(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::Nul | Self::Fragment)
+        matches!(self, Self::Ambiguous | Self::Nul | Self::Fragment | Self::BadName)
     }
 }
 
@@ -249,7 +249,12 @@ impl Sources {
         for (name, value) in values.iter() {
             let Some((line, binding)) = last.get(name) else { continue };
             let Some(name) = usable(name) else {
-                odd(*line, None, if is_fragment(name) { OddityKind::Fragment } else { OddityKind::BadName });
+                let kind = match value {
+                    _ if is_fragment(name) => OddityKind::Fragment,
+                    Some(_) => OddityKind::BadName,
+                    None => OddityKind::NoValue,
+                };
+                odd(*line, None, kind);
                 continue;
             };
             for kind in value_oddities(document, *line, binding.value.as_ref(), value, defined) {

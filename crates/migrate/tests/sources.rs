@@ -28,6 +28,8 @@ fn named(line: usize, name: &str, kind: OddityKind) -> Vec<(usize, Option<String
 fn each_oddity_has_its_line() {
     assert_eq!(oddities("A=1\n\nnot a statement\n"), [(3, None, OddityKind::Malformed)]);
     assert_eq!(oddities("a.b=1\n"), [(1, None, OddityKind::BadName)]);
+    assert!(OddityKind::BadName.blocks(), "python-dotenv sets it, and coffre run cannot");
+    assert_eq!(oddities("a.b\n"), [(1, None, OddityKind::NoValue)]);
     assert_eq!(oddities("A=1\nB\n"), [(2, None, OddityKind::NoValue)]);
     assert_eq!(oddities("A=1\nB=2\nA=3\n"), named(1, "A", OddityKind::Duplicate));
     assert_eq!(oddities("A=x\0y\n"), named(1, "A", OddityKind::Nul));
