@@ -1,4 +1,12 @@
 //! The audit devices of a cluster: their records in storage, and their life in the broker.
+//!
+//! A device is opened and test-written before its record is stored, and its record is deleted before it is closed:
+//! whatever the server dies of, it never comes up with fewer devices than it had acknowledged. A recorded device that
+//! does not open keeps the server sealed. Each device hashes under a key of its own, derived from the cluster's
+//! derivation secret and the device's id, so hashes of two devices cannot be joined.
+//!
+//! How far each chain has come is kept in storage as well (every second while it grows, and at the seal), so that a
+//! log whose end was cut off while the server was down shows a gap at its next line.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! The engines that are linked in: the only place of the kernel that names them.
+//!
+//! To add an engine: write its crate module with its table, add an arm to [`build`] and its name to [`secrets_kind`] or
+//! [`auth_kind`]. Nothing else in the kernel changes: routing, policy and audit follow from the table.
 
 use std::sync::{Arc, Weak};
 

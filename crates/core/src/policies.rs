@@ -1,4 +1,7 @@
 //! The policies of a cluster: storage is the truth, memory holds all of them parsed.
+//!
+//! A change goes to storage, then to the table in memory, then to the epoch. What tokens compiled in an older epoch is
+//! compiled anew at their next request, so a policy takes effect with the next request, not with the next login.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Response wrapping: an answer is kept with a single-use token, and whoever brings the token first gets it.
+//!
+//! The use is taken durably before the answer is given. If the server dies in between, the answer is lost: the second
+//! one to ask must not be told what the first may have read.
 
 use std::time::Duration;
 
