@@ -64,7 +64,9 @@ def main():
     logger.addHandler(warnings)
     logger.propagate = False
     print(json.dumps({"version": __version__}), flush=True)
-    with tempfile.TemporaryDirectory() as directory:
+    # In memory where the system has such a place: overwriting a file makes some file systems flush it each time.
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
         path = os.path.join(directory, ".env")
         for line in sys.stdin:
             print(json.dumps(answer(json.loads(line), path, warnings)), flush=True)
