@@ -14,7 +14,7 @@ use crate::{fuzz, layers, step, test, tidy, workspace};
 const SIZES: &[(&str, &str)] = &[
     ("COFFRE_DOTENV_FUZZ", "100000"),
     ("COFFRE_KILLS", "200"),
-    ("COFFRE_CRASH_TRIALS", "10000"),
+    ("COFFRE_CRASH_TRIALS", "50000"),
     ("COFFRE_POLICY_QUESTIONS", "1000000"),
 ];
 
