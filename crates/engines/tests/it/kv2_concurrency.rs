@@ -75,6 +75,11 @@ async fn readers_always_see_whole_versions() {
         assert_eq!((read.status, &read.data["data"]["n"]), (200, &json!(version)));
         assert!(version >= seen);
         seen = version;
+        if version == 1 {
+            // There is none before, and 0 would ask for the latest.
+            tokio::task::yield_now().await;
+            continue;
+        }
         // The version before may be given up at any time, but is never there by half.
         let before = rig.get(&format!("data/a?version={}", version - 1)).await;
         match before.status {
