@@ -63,18 +63,58 @@ async fn read_body(mut body: Body, limits: Limits) -> Result<SecretVec, Refusal>
         return Err(too_large());
     }
     let reading = async {
-        // Reserved at once where the size is known: growing would leave copies.
-        let mut bytes = SecretVec::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0)));
+        // What was announced is not reserved: a client that announces much and sends nothing would have it wiped for it.
+        let mut bytes = SecretVec::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refusal::invalid("the body ended early"))?;
             let Some(chunk) = frame.data_ref() else { continue };
             if bytes.len() + chunk.len() > limits.max_body {
                 return Err(too_large());
             }
-            bytes.expose_mut().extend_from_slice(chunk);
+            bytes = appended(bytes, chunk);
         }
         Ok(bytes)
     };
     let late = |_| Err(Refusal::invalid("the body did not arrive in time"));
     tokio::time::timeout(limits.body, reading).await.unwrap_or_else(late)
+}
+
+/// The smallest room for a body, in bytes.
+const LEAST_ROOM: usize = 4 << 10;
+
+/// Adds to the bytes. Where they must move to have room, the place they leave is wiped, which growing a `Vec` in place
+/// would not do.
+fn appended(mut bytes: SecretVec, chunk: &[u8]) -> SecretVec {
+    let needed = bytes.len() + chunk.len();
+    if needed > bytes.expose().capacity() {
+        let room = needed.max(2 * bytes.len()).max(LEAST_ROOM);
+        let mut moved = SecretVec::new(Vec::with_capacity(room));
+        // EXPOSE: moved; the old place is wiped when it is dropped.
+        moved.expose_mut().extend_from_slice(bytes.expose());
+        bytes = moved;
+    }
+    bytes.expose_mut().extend_from_slice(chunk);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_grows_by_moving_and_never_in_place() {
+        let mut bytes = SecretVec::default();
+        let mut expected = Vec::new();
+        for number in 0..2_000_u32 {
+            let chunk = number.to_be_bytes().repeat(usize::try_from(number % 7).unwrap());
+            let (before, room) = (bytes.expose().as_ptr(), bytes.expose().capacity());
+            let fits = bytes.len() + chunk.len() <= room;
+            bytes = appended(bytes, &chunk);
+            expected.extend_from_slice(&chunk);
+            assert_eq!(fits, bytes.expose().capacity() == room);
+            assert!(!fits || before == bytes.expose().as_ptr());
+        }
+        assert_eq!(bytes.expose(), &expected);
+        assert!(bytes.expose().capacity() <= 2 * expected.len() + LEAST_ROOM, "room stays in proportion");
+    }
 }
