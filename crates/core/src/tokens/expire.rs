@@ -8,20 +8,25 @@ use std::sync::PoisonError;
 use coffre_ambient::Wall;
 use coffre_api::Refusal;
 
-use super::record::TokenKey;
+use super::record::{SPENT, TokenKey};
 use super::store::TokenStore;
 use crate::keys;
 use crate::stored;
 
 impl TokenStore {
     /// Learns all ends from storage, after an unseal. Tokens are refused by their own end whether or not this ran;
-    /// it makes that their children and what they own go as well.
+    /// it makes that their children and what they own go as well. What a crash left of spent tokens is removed at once.
     pub(crate) async fn load_ends(&self) -> Result<usize, Refusal> {
         let names = stored::all_below(&self.root, keys::TOKENS).await?;
         for name in &names {
             let Some(key) = TokenKey::parse(name) else { continue };
-            let record = self.record(key).await?;
-            self.schedule(key, record.and_then(|record| record.end()));
+            let Some(record) = self.record(key).await? else { continue };
+            if record.num_uses == SPENT {
+                // Its last request was cut off before what it owned was removed. None is under way now.
+                self.revoke(key).await?;
+            } else {
+                self.schedule(key, record.end());
+            }
         }
         Ok(names.len())
     }

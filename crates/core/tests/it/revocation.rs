@@ -202,3 +202,23 @@ async fn d7_disabling_a_method_ends_every_token_it_made() {
         }
     }
 }
+
+#[tokio::test]
+async fn d2_what_a_spent_token_owned_goes_with_the_next_unseal_at_the_latest() {
+    let mut left_over = 0;
+    for nth in 1..40 {
+        let rig = Rig::new().await;
+        let before = rig.count("core/token/");
+        let token = rig.token(json!({"policies": ["default"], "num_uses": 2})).await;
+        rig.ask(Op::Write, "cubbyhole/a", &token, json!({"v": "1"})).await.is(204);
+        rig.store.fail_nth(nth, Fault::Refused);
+        rig.ask(Op::Read, "auth/token/lookup-self", &token, Value::Null).await;
+        rig.mend();
+        left_over += usize::from(!rig.lives(&token).await && rig.count("core/token/") > before);
+        let rig = rig.restarted().await;
+        if !rig.lives(&token).await {
+            assert_eq!(rig.count("core/token/"), before, "operation {nth} failed");
+        }
+    }
+    assert!(left_over > 0, "no failure left a spent token behind: this shows nothing");
+}
