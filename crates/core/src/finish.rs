@@ -155,6 +155,8 @@ impl Finisher<'_> {
             policies,
             path: self.path.as_str().to_owned(),
             mount: self.mount.accessor.clone(),
+            alias: grant.alias,
+            facts: grant.facts,
             display_name,
             meta: grant.metadata,
             ttl: life.ttl,

@@ -11,7 +11,7 @@ use coffre_policy::{Caller, Subject};
 use coffre_secret::SecretText;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::mount::{MountFacts, Resolved};
+use crate::mount::{Mount, MountFacts, Resolved};
 
 /// What surrounds a request besides its arguments.
 pub struct Surroundings {
@@ -134,5 +134,51 @@ impl<'a> ReadCx<'a> {
     /// The key of the caller's private storage.
     pub fn private_space(&self) -> Option<&'a Arc<str>> {
         self.around.private_space.as_ref()
+    }
+}
+
+/// What an engine may use when the kernel asks on its own behalf: no request, no caller, no token.
+#[derive(Clone, Copy)]
+pub struct MountCx<'a> {
+    mount: &'a Mount,
+    clock: &'a dyn Clock,
+    entropy: &'a dyn Entropy,
+}
+
+impl<'a> MountCx<'a> {
+    /// For a call into the engine of this mount.
+    pub const fn new(mount: &'a Mount, clock: &'a dyn Clock, entropy: &'a dyn Entropy) -> Self {
+        Self { mount, clock, entropy }
+    }
+
+    /// The mount's storage. Refused while sealed, where no storage exists.
+    pub fn view(&self) -> Result<&'a View, Refusal> {
+        self.mount.view().ok_or_else(Refusal::sealed)
+    }
+
+    /// The mount's path, accessor and lifetimes.
+    pub const fn mount(&self) -> &'a MountFacts {
+        self.mount.facts()
+    }
+
+    /// Wall time now.
+    pub fn now(&self) -> Wall {
+        self.clock.wall()
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &'a dyn Clock {
+        self.clock
+    }
+
+    /// Randomness.
+    pub const fn entropy(&self) -> &'a dyn Entropy {
+        self.entropy
+    }
+
+    /// Makes read-modify-write on one name exclusive within this mount, also against requests. Take one lock at a
+    /// time.
+    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
+        self.mount.locks().lock(name).await
     }
 }

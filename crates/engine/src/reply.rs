@@ -39,11 +39,13 @@ pub enum Auth {
     Block(Box<AuthBlock>),
 }
 
-/// What kind of token a login gives.
+/// What kind of token a login asks for. A mount that is tuned to `service` or `batch` overrules it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TokenKind {
-    /// Stored, renewable, revocable.
+    /// Whatever the mount gives by default.
     #[default]
+    Default,
+    /// Stored, renewable, revocable.
     Service,
     /// Not stored: an encrypted blob.
     Batch,
@@ -76,6 +78,9 @@ pub struct TokenGrant {
     pub bound_cidrs: Vec<String>,
     /// Stored or not.
     pub kind: TokenKind,
+    /// What the method wants to see again when the token is renewed, in
+    /// [`LoginFacts::facts`](crate::LoginFacts::facts). Shown to nobody; keep it small.
+    pub facts: BTreeMap<String, String>,
 }
 
 impl<T: Serialize> Reply<T> {

@@ -2,7 +2,8 @@ use coffre_api::{BoxFuture, Endpoint, Op, Refusal};
 use coffre_policy::Existence;
 
 use crate::args::Args;
-use crate::cx::{Cx, ReadCx};
+use crate::cx::{Cx, MountCx, ReadCx};
+use crate::renewal::{LoginFacts, RenewTerms};
 use crate::reply::{AnyReply, Reply};
 use crate::row::{Meta, Row};
 use crate::trie::{Found, Trie};
@@ -16,6 +17,16 @@ pub trait Engine: Send + Sync + Sized + 'static {
     const FOLDED: &'static [&'static str] = &[];
     /// The table: every endpoint it answers.
     const ROWS: &'static [Row<Self>];
+
+    /// Asked of a login method before a token that its login made is renewed: may it live on, and on which terms now?
+    /// A refusal is what the caller reads; the token keeps its end. By default everything is as granted.
+    fn renew_login(
+        &self,
+        _cx: MountCx<'_>,
+        login: &LoginFacts,
+    ) -> impl Future<Output = Result<RenewTerms, Refusal>> + Send {
+        std::future::ready(Ok(login.terms))
+    }
 }
 
 /// One endpoint, implemented.
@@ -61,6 +72,12 @@ pub trait AnyEngine: Send + Sync + 'static {
         cx: ReadCx<'a>,
         args: Args<'a>,
     ) -> Option<BoxFuture<'a, Result<Existence, Refusal>>>;
+    /// See [`Engine::renew_login`].
+    fn renew_login<'a>(
+        &'a self,
+        cx: MountCx<'a>,
+        login: &'a LoginFacts,
+    ) -> BoxFuture<'a, Result<RenewTerms, Refusal>>;
 }
 
 /// An engine with the routing trie of its rows.
@@ -116,5 +133,13 @@ impl<G: Engine> AnyEngine for Routed<G> {
     ) -> Option<BoxFuture<'a, Result<Existence, Refusal>>> {
         let exists = G::ROWS.get(row)?.exists?;
         Some(exists(&self.engine, cx, args))
+    }
+
+    fn renew_login<'a>(
+        &'a self,
+        cx: MountCx<'a>,
+        login: &'a LoginFacts,
+    ) -> BoxFuture<'a, Result<RenewTerms, Refusal>> {
+        Box::pin(self.engine.renew_login(cx, login))
     }
 }

@@ -30,6 +30,12 @@ pub struct NewToken {
     pub path: String,
     /// The accessor of the mount that makes it.
     pub mount: String,
+    /// The name under which the login method knew the caller.
+    pub alias: String,
+    /// What the login method wants to see again at a renewal.
+    pub facts: BTreeMap<String, String>,
+    /// The token role, if one was used.
+    pub role: String,
     /// For people.
     pub display_name: String,
     /// Facts about the caller.
@@ -111,6 +117,9 @@ impl TokenStore {
             policies: new.policies.clone(),
             path: new.path.clone(),
             mount: new.mount.clone(),
+            alias: new.alias.clone(),
+            facts: new.facts.clone(),
+            role: new.role.clone(),
             display_name: new.display_name.clone(),
             meta: new.meta.clone(),
             created: now.nanos(),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
+use coffre_engine::{LoginFacts, RenewTerms};
 use serde::{Deserialize, Serialize};
 
 /// The name of a token in storage and memory: its HMAC under a key of the cluster.
@@ -46,6 +47,15 @@ pub struct TokenRecord {
     /// The accessor of the login method's mount that made it.
     #[serde(default)]
     pub mount: String,
+    /// The name under which the login method knew the caller; empty for tokens that no login made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub alias: String,
+    /// What the login method wants to see again at a renewal; shown to nobody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
+    /// The token role that it was made with; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
     /// For people.
     pub display_name: String,
     /// Facts about the caller.
@@ -104,6 +114,21 @@ impl TokenRecord {
     /// The time left.
     pub fn left(&self, now: Wall) -> Duration {
         self.end().map_or(Duration::ZERO, |end| end.since(now))
+    }
+
+    /// What the method that made it is told when it is to be renewed.
+    pub fn login_facts(&self) -> LoginFacts {
+        LoginFacts {
+            facts: self.facts.clone(),
+            alias: self.alias.clone(),
+            policies: self.policies.clone(),
+            metadata: self.meta.clone(),
+            terms: RenewTerms {
+                ttl: Duration::from_secs(self.ttl),
+                max_ttl: Duration::from_secs(self.max_ttl),
+                period: Duration::from_secs(self.period),
+            },
+        }
     }
 
     /// Whether it holds the `root` policy.

@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_api::Refusal;
+use coffre_engine::RenewTerms;
 
+use super::create::whole_secs;
 use super::lifetime::{Bounds, lifetime};
 use super::record::TokenKey;
 use super::store::{LiveToken, TokenStore};
 
 impl TokenStore {
-    /// Extends a token's life. `wanted` counts from now and is advisory; zero asks for what it was made for.
+    /// Extends a token's life on these terms. `wanted` counts from now and is advisory; zero asks for the terms' own.
+    /// `mount` is the default and the longest lifetime of the mount that made the token.
     pub async fn renew(
         &self,
         key: TokenKey,
         wanted: Duration,
         mount: (Duration, Duration),
+        terms: RenewTerms,
     ) -> Result<(Arc<LiveToken>, Option<String>), Refusal> {
         let _held = self.locks.lock(&key.hex()).await;
         let now = self.clock.wall();
@@ -30,15 +34,17 @@ impl TokenStore {
         let bounds = Bounds {
             default_ttl: mount.0,
             mount_max: mount.1,
-            role_max: Duration::from_secs(record.max_ttl),
+            role_max: terms.max_ttl,
             explicit_max: Duration::from_secs(record.explicit_max_ttl),
-            period: Duration::from_secs(record.period),
+            period: terms.period,
         };
-        let wanted = if wanted.is_zero() { Duration::from_secs(record.ttl) } else { wanted };
+        let wanted = if wanted.is_zero() { terms.ttl } else { wanted };
         let life = lifetime(bounds, wanted, record.made(), now)
             .map_err(|_| Refusal::invalid("the token is past the max TTL and cannot be renewed"))?;
         let before = record.end();
         record.renewed = now.nanos();
+        record.max_ttl = whole_secs(terms.max_ttl);
+        record.period = whole_secs(terms.period);
         record.expires = now.plus(life.ttl).nanos();
         self.write(key, &record).await?;
         self.unschedule(key, before);

@@ -9,6 +9,7 @@ mod decode;
 mod lifetimes;
 mod mounts;
 mod policies;
+mod renewal;
 mod revocation;
 mod routes;
 mod seal;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use coffre_api::approle::{Login, LoginInput};
 use coffre_api::{Nothing, Refusal, SecretField};
 use coffre_barrier::View;
-use coffre_engine::{Cx, Reply, Serve, TokenGrant, TokenKind, storage};
+use coffre_engine::{Cx, Reply, Serve, TokenGrant, storage};
 
 use super::AppRole;
 use super::hashing::Hashing;
@@ -138,7 +138,8 @@ fn grant(
         period: Duration::from_secs(role.token_period),
         num_uses: role.token_num_uses,
         bound_cidrs: texts(networks),
-        kind: if role.token_type.is_batch() { TokenKind::Batch } else { TokenKind::Service },
+        kind: role.token_type.kind(),
+        facts: super::renewal::facts(role),
     }
 }
 

@@ -20,14 +20,15 @@ mod model;
 mod names;
 mod network;
 mod records;
+mod renewal;
 mod role;
 mod role_id;
 mod secret_id;
 mod settings;
 mod tidy;
 
-use coffre_api::approle as api;
-use coffre_engine::{Engine, Row};
+use coffre_api::{Refusal, approle as api};
+use coffre_engine::{Engine, LoginFacts, MountCx, RenewTerms, Row};
 
 /// The method. It keeps nothing in memory between requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,6 +90,10 @@ impl Engine for AppRole {
         Row::of::<api::ResetField<api::TokenMaxTtl>>(),
         Row::of::<api::ReadField<api::LocalSecretIds>>(),
     ];
+
+    async fn renew_login(&self, cx: MountCx<'_>, login: &LoginFacts) -> Result<RenewTerms, Refusal> {
+        renewal::terms(cx, login).await
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
+use coffre_engine::TokenKind;
 use serde::{Deserialize, Serialize};
 
 use super::names::RoleName;
@@ -157,6 +158,15 @@ impl TokenType {
     /// Reads one of the words, in lower case alone.
     pub(super) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// What a login asks the kernel for.
+    pub(super) const fn kind(self) -> TokenKind {
+        match self {
+            Self::Default => TokenKind::Default,
+            Self::DefaultService | Self::Service => TokenKind::Service,
+            Self::DefaultBatch | Self::Batch => TokenKind::Batch,
+        }
     }
 
     /// Whether the tokens are not stored.

@@ -1,5 +1,6 @@
 //! `auth/token/renew*`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_api::coerce::Ttl;
@@ -7,15 +8,15 @@ use coffre_api::token::renew::{
     Renew, RenewAccessor, RenewAccessorInput, RenewInput, RenewSelf, RenewSelfInput,
 };
 use coffre_api::{Nothing, Refusal};
-use coffre_engine::{Cx, Reply, Serve};
+use coffre_engine::{Cx, Mount, MountCx, Reply, Serve};
 use coffre_secret::SecretText;
 
-use super::super::TokenKey;
+use super::super::{TokenKey, TokenRecord};
 use super::{TokenMethod, living, named, of_accessor, own};
 use crate::active::Active;
 use crate::finish::auth_block;
 
-/// Renews, within the lifetimes of the mount that made the token.
+/// Renews, within the lifetimes of the mount that made the token and on the terms that its method gives now.
 async fn renew(
     active: &Active,
     cx: Cx<'_>,
@@ -24,14 +25,32 @@ async fn renew(
     increment: Option<Ttl>,
 ) -> Result<Reply<Nothing>, Refusal> {
     let record = &living(active, key).await?.record;
-    let router = active.mounts.router();
-    let maker = router.entries().find(|entry| entry.accessor == record.mount);
-    let found = maker.and_then(|entry| router.find(&coffre_api::VaultPath::parse(&entry.path).ok()?));
-    let mount = found.map_or_else(|| cx.mount(), |mount| mount.facts());
+    let maker = maker(active, record)?;
+    let (terms, lifetimes) = match maker {
+        Some(mount) => {
+            let login = record.login_facts();
+            let asked = MountCx::new(&mount, cx.clock(), cx.entropy());
+            let terms = mount.engine().renew_login(asked, &login).await?;
+            (terms, (mount.facts().default_ttl, mount.facts().max_ttl))
+        }
+        None => (record.login_facts().terms, (cx.mount().default_ttl, cx.mount().max_ttl)),
+    };
     let wanted = increment.map_or(Duration::ZERO, Ttl::duration);
-    let (live, warning) = active.tokens.renew(key, wanted, (mount.default_ttl, mount.max_ttl)).await?;
+    let (live, warning) = active.tokens.renew(key, wanted, lifetimes, terms).await?;
     let ttl = live.record.left(cx.now());
     Ok(Reply::auth(auth_block(shown, &live.record, round_up(ttl))).warn_all(warning))
+}
+
+/// The mount that made the token; `None` for tokens that the kernel itself made. One whose method is being disabled is
+/// as good as revoked.
+fn maker(active: &Active, record: &TokenRecord) -> Result<Option<Arc<Mount>>, Refusal> {
+    if record.mount.is_empty() {
+        return Ok(None);
+    }
+    let router = active.mounts.router();
+    let entry = router.entries().find(|entry| entry.accessor == record.mount);
+    let mount = entry.and_then(|entry| router.mount(&entry.path));
+    mount.map(|mount| Some(Arc::clone(mount))).ok_or_else(Refusal::denied)
 }
 
 /// What is shown is in whole seconds; the fraction that passed since is not lost for the reader.
