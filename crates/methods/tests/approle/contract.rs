@@ -147,7 +147,7 @@ async fn a_login_gives_what_the_role_says() {
     assert_eq!(grant.metadata["role_name"], "app", "a secret id cannot claim another role");
     assert_eq!((grant.ttl, grant.max_ttl), (Duration::from_secs(60), Duration::from_secs(120)));
     assert_eq!((grant.explicit_max_ttl, grant.period), (Duration::from_secs(240), Duration::ZERO));
-    assert_eq!((grant.num_uses, grant.kind), (3, TokenKind::Service));
+    assert_eq!((grant.num_uses, grant.kind), (3, TokenKind::Default));
     assert_eq!(grant.bound_cidrs, ["127.0.0.0/8"]);
     rig.write("role/app", json!({ "token_type": "batch", "token_num_uses": 0 })).await.unwrap();
     assert_eq!(rig.login(&role_id, &secret_id).await.unwrap().kind, TokenKind::Batch);
