@@ -109,6 +109,11 @@ impl Broker {
         self.devices.store(Arc::default());
     }
 
+    /// Whether any device is enabled.
+    pub fn is_recording(&self) -> bool {
+        !self.devices.load().is_empty()
+    }
+
     /// Whether a device of this name is enabled.
     pub fn has(&self, name: &str) -> bool {
         self.devices.load().iter().any(|device| device.name == name)

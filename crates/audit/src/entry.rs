@@ -1,12 +1,13 @@
 //! What stands in an entry. The names are Vault's (Vault documentation, "Audit: entry format").
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
 use coffre_api::{AuthBlock, Op, RawInput, VaultPath, WrapInfo};
 use coffre_policy::{Caller, Existence, MountLabel, Subject, TokenCaller};
-use coffre_secret::SecretText;
+use coffre_secret::{SecretText, SecretVec};
 
 use crate::broker::Enrolled;
 use crate::hasher::Hasher;
@@ -32,13 +33,13 @@ pub struct RequestFacts<'a> {
 }
 
 /// One header in the log.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AuditedHeader {
     /// In lower case.
-    pub name: String,
-    /// As received.
-    pub value: String,
-    /// Whether to hash the value.
+    pub name: Arc<str>,
+    /// As received; a header may come more than once.
+    pub values: Vec<SecretVec>,
+    /// Whether to hash the values. Long ones and those that are no text are hashed anyway.
     pub hmac: bool,
 }
 
@@ -273,15 +274,24 @@ fn headers(line: &mut Line, hasher: &Hasher, headers: &[AuditedHeader]) {
         }
         text(line, &header.name);
         line.extend_from_slice(b":[");
-        if header.hmac {
-            hasher.write(line, header.value.as_bytes())
-        } else {
-            text(line, &header.value)
+        for (at, value) in header.values.iter().enumerate() {
+            if at > 0 {
+                line.push(b',');
+            }
+            // EXPOSE: hashed, unless the operator chose to see this header.
+            let value = value.expose();
+            match std::str::from_utf8(value) {
+                Ok(plain) if !header.hmac && plain.len() <= LONGEST_HEADER => text(line, plain),
+                _ => hasher.write(line, value),
+            }
         }
         line.push(b']');
     }
     line.push(b'}');
 }
+
+/// The longest value of a header that stays readable.
+const LONGEST_HEADER: usize = 1024;
 
 /// The member `response`.
 pub(crate) fn response(line: &mut Line, device: &Enrolled, view: &AuditView<'_>, readable: &[String]) {

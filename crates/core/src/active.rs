@@ -11,6 +11,7 @@ use coffre_barrier::Unsealed;
 use coffre_engine::Meta;
 
 use crate::audit_devices::AuditDevices;
+use crate::header_rules::HeaderRules;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
 use crate::mounts::MountTable;
@@ -27,6 +28,8 @@ pub struct Active {
     pub(crate) mounts: MountTable,
     /// The audit devices' table.
     pub(crate) audit: AuditDevices,
+    /// Which headers are recorded.
+    pub(crate) header_rules: HeaderRules,
 }
 
 impl Active {
@@ -59,8 +62,9 @@ impl Active {
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
                 .await?;
         audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
+        let header_rules = HeaderRules::load(root.clone()).await?;
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
-        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit })
+        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit, header_rules })
     }
 }

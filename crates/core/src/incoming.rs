@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coffre_api::{Op, RawInput, VaultPath};
+use coffre_audit::AuditedHeader;
 use coffre_secret::SecretText;
 
 /// A request, parsed and bounded, before anything is known about it.
@@ -20,6 +21,8 @@ pub struct Incoming {
     pub wrap_ttl: Option<Duration>,
     /// The arguments.
     pub raw: RawInput,
+    /// The headers that the audit rules name: what [`crate::Kernel::audited_headers`] picked.
+    pub headers: Vec<AuditedHeader>,
     /// The client.
     pub peer: Option<SocketAddr>,
 }

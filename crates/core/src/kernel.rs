@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use coffre_ambient::{Clock, Entropy, ids};
 use coffre_api::Refusal;
-use coffre_audit::{AuditDown, Broker, Released};
+use coffre_audit::{AuditDown, AuditedHeader, Broker, Released};
 use coffre_barrier::{Barrier, InitRefused, PreparedInit, SealStatus, UnsealRefused};
 use coffre_crypto::mac::Mac;
 use coffre_engine::{Mount, MountFacts};
@@ -114,6 +114,17 @@ impl Kernel {
     /// The tables, while unsealed.
     pub fn active(&self) -> Option<Arc<Active>> {
         self.active.load_full()
+    }
+
+    /// What the audit rules take of a request's headers, for [`crate::Incoming`]; nothing without audit devices. `values_of` gives
+    /// the values of a header by its name in lower case.
+    pub fn audited_headers<'h, I: Iterator<Item = &'h [u8]>>(
+        &self,
+        values_of: impl Fn(&str) -> I,
+    ) -> Vec<AuditedHeader> {
+        let active = self.active.load();
+        let active = active.as_ref().filter(|_| self.broker.is_recording());
+        active.map(|active| active.header_rules.pick(values_of)).unwrap_or_default()
     }
 
     /// The barrier.

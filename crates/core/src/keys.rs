@@ -26,6 +26,8 @@ pub(crate) enum KernelKey<'a> {
     Audit(&'a str),
     /// `core/audit-head/<name>`: JSON of [`crate::audit_devices::HeadRecord`]; how far a device's chain had come.
     AuditHead(&'a str),
+    /// `core/audit-header/<name>`: JSON of [`crate::header_rules::HeaderRule`].
+    AuditHeader(&'a str),
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -40,6 +42,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
+            Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
         }
     }
 }
@@ -52,6 +55,7 @@ pub(crate) const WRAPS: &str = "core/wrap/";
 pub(crate) const POLICIES: &str = "core/policy/";
 pub(crate) const MOUNTS: &str = "core/mount/";
 pub(crate) const AUDIT: &str = "core/audit/";
+pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
 
 /// Where a mount's engine keeps its records.
 pub(crate) fn engine_prefix(uuid: &str) -> String {

@@ -37,6 +37,7 @@ mod audit_devices;
 mod authenticate;
 mod builtin;
 mod finish;
+mod header_rules;
 mod incoming;
 mod kernel;
 mod keys;

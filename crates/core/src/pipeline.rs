@@ -264,7 +264,13 @@ fn facts<'a>(
     disabling: Option<&'a str>,
 ) -> RequestFacts<'a> {
     let remote: Option<SocketAddr> = incoming.peer;
-    RequestFacts { id: &around.request_id, token: around.presented.as_ref(), remote, headers: &[], disabling }
+    RequestFacts {
+        id: &around.request_id,
+        token: around.presented.as_ref(),
+        remote,
+        headers: &incoming.headers,
+        disabling,
+    }
 }
 
 /// The audit device that this very request disables: its failure is no reason to stop.

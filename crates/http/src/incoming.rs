@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coffre_api::coerce::{LooseBool, Ttl};
 use coffre_api::{Kind, Op, RawInput, Refusal, VaultPath};
+use coffre_audit::AuditedHeader;
 use coffre_core::Incoming;
 use coffre_secret::{SecretText, SecretVec};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
@@ -63,8 +64,13 @@ impl Head {
         !matches!(self.op, Op::Read | Op::List)
     }
 
-    /// Adds the body and the client.
-    pub(crate) fn with_body(self, body: SecretVec, peer: SocketAddr) -> Result<Incoming, Refusal> {
+    /// Adds the body, the headers that audit wants, and the client.
+    pub(crate) fn with_body(
+        self,
+        body: SecretVec,
+        headers: Vec<AuditedHeader>,
+        peer: SocketAddr,
+    ) -> Result<Incoming, Refusal> {
         let raw = if self.wants_body() { raw_input(body, self.form)? } else { RawInput::empty() };
         Ok(Incoming {
             op: self.op,
@@ -73,6 +79,7 @@ impl Head {
             token: self.token,
             wrap_ttl: self.wrap_ttl,
             raw: raw.with_query(self.query),
+            headers,
             peer: Some(peer),
         })
     }

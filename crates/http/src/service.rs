@@ -32,7 +32,9 @@ pub(crate) async fn answer(
     };
     let (head_only, changes, wants_body) = (head.head_only, head.changes(), head.wants_body());
     let read = if wants_body { read_body(body, limits).await } else { Ok(SecretVec::default()) };
-    let incoming = match read.and_then(|body| head.with_body(body, peer)) {
+    let headers =
+        kernel.audited_headers(|name| parts.headers.get_all(name).iter().map(http::HeaderValue::as_bytes));
+    let incoming = match read.and_then(|body| head.with_body(body, headers, peer)) {
         Ok(incoming) => incoming,
         Err(refusal) => return Ok(outgoing::refused(&refusal)),
     };

@@ -6,6 +6,7 @@ pub mod health;
 pub mod init;
 pub mod mounts;
 pub mod policies;
+pub mod request_headers;
 pub mod rotate;
 pub mod seal;
 pub mod ui;

@@ -5,7 +5,7 @@ use crate::world::{Answer, World, ask, json, open, permit, token};
 use coffre_api::{Access, AuthBlock, Op, RawInput, RawJson, Refusal, VaultPath, WrapInfo};
 use coffre_audit::{About, AuditedHeader, Outgoing, RequestFacts, release_sealed};
 use coffre_policy::Existence;
-use coffre_secret::SecretText;
+use coffre_secret::{SecretText, SecretVec};
 
 fn answer() -> Answer {
     let data = r#"{"data":{"password":"CANARY","n":123456,"visible":"CANARY"},"list":["CANARY",{"x":true}],"visible":"shown"}"#;
@@ -46,8 +46,12 @@ async fn no_value_stands_in_clear() {
     let token = token();
     let presented = SecretText::from("hvs.CANARY-token");
     let headers = [
-        AuditedHeader { name: "user-agent".into(), value: "CANARY".into(), hmac: true },
-        AuditedHeader { name: "x-plain".into(), value: "shown\r\n{}".into(), hmac: false },
+        AuditedHeader { name: "user-agent".into(), values: vec![secret("CANARY")], hmac: true },
+        AuditedHeader {
+            name: "x-plain".into(),
+            values: vec![secret("shown\r\n{}"), secret(&"CANARY".repeat(200))],
+            hmac: false,
+        },
     ];
     let facts =
         RequestFacts { id: "id-1", token: Some(&presented), headers: &headers, ..RequestFacts::default() };
@@ -211,4 +215,8 @@ async fn without_devices_everything_passes() {
     let world = World::new();
     let released = ask(&world.broker, "id", &RawInput::empty(), Answer::default()).await.unwrap();
     assert!(matches!(released, Outgoing::Reply(_)));
+}
+
+fn secret(text: &str) -> SecretVec {
+    SecretVec::new(text.as_bytes().to_vec())
 }

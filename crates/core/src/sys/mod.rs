@@ -6,6 +6,7 @@ mod health;
 mod init;
 mod mounts;
 mod policies;
+mod request_headers;
 mod rotate;
 mod seal;
 mod ui;
@@ -85,6 +86,11 @@ impl Engine for Sys {
         Row::of::<api::audit::EnableAudit>(),
         Row::of::<api::audit::DisableAudit>(),
         Row::of::<api::audit::AuditHash>(),
+        Row::of::<api::request_headers::ReadAuditedHeaders>(),
+        Row::of::<api::request_headers::ListAuditedHeaders>(),
+        Row::of::<api::request_headers::ReadAuditedHeader>(),
+        Row::of::<api::request_headers::WriteAuditedHeader>(),
+        Row::of::<api::request_headers::DeleteAuditedHeader>(),
         Row::of::<api::ui::UiMounts>(),
         Row::of::<api::ui::UiMount>(),
         Row::of::<api::wrapping::Wrap>(),

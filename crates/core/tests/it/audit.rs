@@ -11,7 +11,7 @@ use coffre_api::Op;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, canary};
+use crate::rig::{Rig, answer, canary, incoming};
 
 async fn enable(rig: &Rig, name: &str, file: &Path) {
     let body = json!({"type": "file", "options": {"file_path": file}});
@@ -211,4 +211,64 @@ async fn i2_a_seal_is_recorded_before_it_happens() {
     rig.root(Op::Write, "sys/seal", Value::Null).await.is(204);
     let sealed = entries(&file).into_iter().filter(|entry| entry["request"]["path"] == "sys/seal");
     assert_eq!(sealed.count(), 2);
+}
+
+/// What the entry of a request shows of these headers.
+async fn shown(rig: &Rig, file: &Path, headers: &[(&str, &str)]) -> Value {
+    let mut incoming = incoming(Op::Read, "sys/mounts", &rig.root, &Value::Null);
+    let values_of = |name: &str| {
+        let name = name.to_owned();
+        headers.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_bytes())
+    };
+    incoming.headers = rig.kernel.audited_headers(values_of);
+    answer(rig.kernel.handle(incoming).await).is(200);
+    entries(file).pop().unwrap()["request"]["headers"].clone()
+}
+
+#[tokio::test]
+async fn g6_headers_are_shown_by_rule_and_never_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let rig = Rig::furnished().await;
+    enable(&rig, "file", &file).await;
+    let rules = "sys/config/auditing/request-headers";
+    let sent = [
+        ("authorization", "CANARY-1"),
+        ("cookie", "CANARY-2"),
+        ("x-vault-token", "CANARY-3"),
+        ("user-agent", "CANARY-4"),
+        ("x-plain", "shown"),
+        ("x-plain", "twice"),
+        ("x-hidden", "CANARY-5"),
+        ("x-other", "CANARY-6"),
+    ];
+    assert_eq!(shown(&rig, &file, &sent).await.as_object().unwrap().len(), 1);
+    rig.root(Op::Write, &format!("{rules}/X-Plain"), json!({})).await.is(204);
+    rig.root(Op::Write, &format!("{rules}/x-hidden"), json!({"hmac": true})).await.is(204);
+    for name in ["authorization", "X-Vault-Token", "Cookie", "proxy-authorization", "a b"] {
+        rig.root(Op::Write, &format!("{rules}/{name}"), json!({"hmac": true})).await.is(400);
+    }
+    let seen = shown(&rig, &file, &sent).await;
+    assert_eq!(seen["x-plain"], json!(["shown", "twice"]));
+    assert!(seen["x-hidden"][0].as_str().unwrap().starts_with("hmac-sha256:"), "{seen}");
+    assert!(seen["user-agent"][0].as_str().unwrap().starts_with("hmac-sha256:"), "{seen}");
+    assert_eq!(seen.as_object().unwrap().len(), 3, "{seen}");
+
+    rig.kernel.seal().await;
+    rig.kernel.submit_share(&rig.share).await.unwrap();
+    let all = rig.root(Op::Read, rules, Value::Null).await.is(200);
+    let rule = |hmac: bool| json!({ "hmac": hmac });
+    let expected = json!({"user-agent": rule(true), "x-correlation-id": rule(true), "x-hidden": rule(true), "x-plain": rule(false)});
+    assert_eq!((&all.body["headers"], &all.body["data"]["headers"]), (&expected, &expected));
+    let one = rig.root(Op::Read, &format!("{rules}/x-plain"), Value::Null).await.is(200);
+    assert_eq!(one.body["data"], json!({ "x-plain": rule(false) }));
+    rig.root(Op::Delete, &format!("{rules}/x-plain"), Value::Null).await.is(204);
+    rig.root(Op::Read, &format!("{rules}/x-plain"), Value::Null).await.is(400);
+    assert_eq!(shown(&rig, &file, &sent).await.get("x-plain"), None);
+    // Shown in clear by choice, and hashed again when the choice is taken back.
+    rig.root(Op::Write, &format!("{rules}/user-agent"), json!({"hmac": false})).await.is(204);
+    assert_eq!(shown(&rig, &file, &[("user-agent", "curl/8")]).await["user-agent"][0], "curl/8");
+    rig.root(Op::Delete, &format!("{rules}/user-agent"), Value::Null).await.is(204);
+    assert_ne!(shown(&rig, &file, &[("user-agent", "curl/8")]).await["user-agent"][0], "curl/8");
+    assert!(!fs::read_to_string(&file).unwrap().contains("CANARY"));
 }

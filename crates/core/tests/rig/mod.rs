@@ -293,6 +293,7 @@ pub(crate) fn incoming(op: Op, path: &str, token: &str, body: &Value) -> Incomin
         token: (!token.is_empty()).then(|| SecretText::from(token)),
         wrap_ttl: None,
         raw,
+        headers: Vec::new(),
         peer: Some(SocketAddr::from(([127, 0, 0, 1], 1234))),
     }
 }
