@@ -27,6 +27,9 @@ pub trait Endpoint: 'static {
     const WHOLE_BODY: Option<&'static str> = None;
     /// Whether each key of `data` is also emitted beside it: old clients of some `sys` paths read the top level.
     const TOP_LEVEL: bool = false;
+    /// Whether the answer is `Output` alone, without an envelope around it. Rows that are answered while sealed always
+    /// are.
+    const BARE: bool = matches!(Self::ACCESS, Access::Sealed(_));
 }
 
 /// No arguments, or no data: `{}`.

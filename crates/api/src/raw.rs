@@ -20,6 +20,7 @@ pub struct RawInput {
 const MAX_DEPTH: usize = 128;
 const MAX_ENTRIES: usize = 10_000;
 const MAX_STRING: usize = 1 << 20;
+const MAX_NUMBER: usize = 1 << 10;
 
 impl RawInput {
     /// No arguments.
@@ -111,6 +112,9 @@ pub enum BodyRefused {
     /// A string longer than 1 MiB.
     #[error("failed to parse JSON input: a string is longer than {MAX_STRING} bytes")]
     TooLong,
+    /// A number of more than 1,024 characters.
+    #[error("failed to parse JSON input: a number is longer than {MAX_NUMBER} characters")]
+    LongNumber,
     /// A `\u` escape that is half of a surrogate pair.
     #[error("failed to parse JSON input: a string is not valid Unicode")]
     NotUnicode,
@@ -153,13 +157,16 @@ fn refused(error: &serde_json::Error) -> BodyRefused {
     }
 }
 
-/// One pass over the text: nesting, entries per container, string lengths, lone surrogates. It does not decide
+/// One pass over the text: nesting, entries per container, lengths of strings and numbers, lone surrogates. It does not decide
 /// whether the text is JSON; the parser does that afterwards.
 fn check_bounds(text: &str) -> Result<(), BodyRefused> {
     let mut entries: Vec<usize> = Vec::new();
+    let mut digits = 0;
     let mut bytes = text.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {
+        digits = if matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') { digits + 1 } else { 0 };
         match byte {
+            _ if digits > MAX_NUMBER => return Err(BodyRefused::LongNumber),
             b'{' | b'[' => {
                 if entries.len() >= MAX_DEPTH {
                     return Err(BodyRefused::TooDeep);
@@ -258,6 +265,8 @@ mod tests {
         assert_eq!(split(&format!("{{\"a\":{}", "[".repeat(100_000))), Err(BodyRefused::TooDeep));
         assert_eq!(split(&format!("{{\"a\":[{}1]}}", "1,".repeat(20_000))), Err(BodyRefused::TooMany));
         assert_eq!(split(&format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20))), Err(BodyRefused::TooLong));
+        assert_eq!(split(&format!("{{\"a\":{}}}", "9".repeat(1_025))), Err(BodyRefused::LongNumber));
+        assert!(split(&format!("{{\"a\":{}, \"b\":1e999999}}", "9".repeat(1_024))).is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use coffre_secret::SecretText;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::mount::{Mount, MountFacts, Resolved};
+use crate::page::Page;
 
 /// What surrounds a request besides its arguments.
 pub struct Surroundings {
@@ -35,6 +36,7 @@ pub struct Cx<'a> {
     resolved: &'a Resolved,
     caller: Option<&'a Caller>,
     around: &'a Surroundings,
+    page: Page<'a>,
 }
 
 impl<'a> Cx<'a> {
@@ -42,8 +44,9 @@ impl<'a> Cx<'a> {
         resolved: &'a Resolved,
         caller: Option<&'a Caller>,
         around: &'a Surroundings,
+        page: Page<'a>,
     ) -> Self {
-        Self { resolved, caller, around }
+        Self { resolved, caller, around, page }
     }
 
     /// The mount's storage. Refused while sealed, where no storage exists.
@@ -91,6 +94,11 @@ impl<'a> Cx<'a> {
     /// How long the answer is to stay wrapped, if the caller asked for that.
     pub fn wrap_ttl(&self) -> Option<Duration> {
         self.resolved.wrap_ttl()
+    }
+
+    /// The part of a list that was asked for: hand it on to storage. Dispatch cuts the answer to it in any case.
+    pub const fn page(&self) -> Page<'a> {
+        self.page
     }
 
     /// Wall time now.

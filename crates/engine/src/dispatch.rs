@@ -7,6 +7,7 @@ use coffre_policy::Existence;
 
 use crate::cx::{Cx, ReadCx, Surroundings};
 use crate::mount::Resolved;
+use crate::page::Page;
 use crate::reply::AnyReply;
 
 /// Calls the row of a request that was permitted and recorded.
@@ -16,8 +17,9 @@ pub async fn dispatch(
     around: &Surroundings,
 ) -> Result<AnyReply, Refusal> {
     let resolved = admitted.subject();
-    let cx = Cx::new(resolved, Some(admitted.caller()), around);
-    resolved.mount().engine().call(resolved.row(), cx, resolved.args(raw)).await
+    let page = Page::of(resolved.op(), raw)?;
+    let cx = Cx::new(resolved, Some(admitted.caller()), around, page);
+    page.cut(resolved.mount().engine().call(resolved.row(), cx, resolved.args(raw)).await?)
 }
 
 /// A request for a row that anybody may call, sealed or not, before any audit device exists.
@@ -46,7 +48,7 @@ pub async fn dispatch_sealed(
     around: &Surroundings,
 ) -> Result<AnyReply, Refusal> {
     let resolved = &row.0;
-    let cx = Cx::new(resolved, None, around);
+    let cx = Cx::new(resolved, None, around, Page::ALL);
     resolved.mount().engine().call(resolved.row(), cx, resolved.args(raw)).await
 }
 

@@ -24,6 +24,8 @@ pub struct Meta {
     pub whole_body: Option<&'static str>,
     /// Whether `data` is repeated at the top level of the answer.
     pub top_level: bool,
+    /// Whether the answer has no envelope.
+    pub bare: bool,
     /// Whether a write can tell create from update.
     pub tells_existence: bool,
     /// The JSON schema of the input.
@@ -74,6 +76,7 @@ const fn meta_of<E: Endpoint>(tells_existence: bool) -> Meta {
         summary: E::SUMMARY,
         whole_body: E::WHOLE_BODY,
         top_level: E::TOP_LEVEL,
+        bare: E::BARE,
         tells_existence,
         input: |generator| generator.subschema_for::<E::Input>(),
         output: |generator| generator.subschema_for::<E::Output>(),

@@ -73,7 +73,7 @@ impl Serve<DeleteSecret> for Cubbyhole {
 
 impl Serve<ListSecrets> for Cubbyhole {
     async fn serve(&self, cx: Cx<'_>, input: ListSecretsInput) -> Result<Reply<KeyList>, Refusal> {
-        plain::list(cx.view()?, &key(cx.private_space(), &input.path)?).await
+        plain::list(cx.view()?, &key(cx.private_space(), &input.path)?, cx.page()).await
     }
 }
 

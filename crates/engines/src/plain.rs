@@ -4,7 +4,7 @@ use coffre_api::coerce::Ttl;
 use coffre_api::kv1::KeyList;
 use coffre_api::{Nothing, RawJson, Refusal};
 use coffre_barrier::{ReadView, View};
-use coffre_engine::{Reply, storage};
+use coffre_engine::{Page, Reply, storage};
 use coffre_policy::Existence;
 use coffre_secret::SecretVec;
 use serde::Deserialize;
@@ -48,8 +48,8 @@ pub(crate) async fn delete(view: &View, key: &str) -> Result<Reply<Nothing>, Ref
     Ok(Reply::empty())
 }
 
-pub(crate) async fn list(view: &View, folder: &str) -> Result<Reply<KeyList>, Refusal> {
-    Ok(keys(view.list(folder, None, usize::MAX).await.map_err(storage)?.names))
+pub(crate) async fn list(view: &View, folder: &str, page: Page<'_>) -> Result<Reply<KeyList>, Refusal> {
+    Ok(keys(view.list(folder, page.after, page.limit).await.map_err(storage)?.names))
 }
 
 /// Vault answers 404 to the list of an empty folder.

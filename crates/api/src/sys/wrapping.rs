@@ -56,6 +56,7 @@ impl Endpoint for Unwrap {
     const OP: Op = Op::Write;
     const PATH: Template = Template::new("wrapping/unwrap");
     const ACCESS: Access = Access::Public("the wrapping token is the credential, and it works once");
+    const BARE: bool = true;
     const SUMMARY: &'static str = "Take what is inside a wrapping token; works once.";
 }
 
@@ -92,5 +93,6 @@ impl Endpoint for Rewrap {
     const OP: Op = Op::Write;
     const PATH: Template = Template::new("wrapping/rewrap");
     const ACCESS: Access = Access::Public("the wrapping token is the credential, and it works once");
+    const BARE: bool = true;
     const SUMMARY: &'static str = "Put what is inside a wrapping token into a new one.";
 }

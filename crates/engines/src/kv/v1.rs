@@ -64,7 +64,7 @@ impl Serve<DeleteSecret> for KvV1 {
 
 impl Serve<ListSecrets> for KvV1 {
     async fn serve(&self, cx: Cx<'_>, input: ListSecretsInput) -> Result<Reply<KeyList>, Refusal> {
-        plain::list(cx.view()?, &secret_key(&input.path)).await
+        plain::list(cx.view()?, &secret_key(&input.path), cx.page()).await
     }
 }
 

@@ -4,7 +4,7 @@
 
 use coffre_api::Refusal;
 use coffre_barrier::{ReadView, View, ViewBatch};
-use coffre_engine::storage;
+use coffre_engine::{Page, storage};
 use coffre_secret::SecretVec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -79,8 +79,11 @@ pub(super) fn removal(generation: &str, hash: &str, accessor: &str) -> ViewBatch
     ViewBatch::new().delete(secret_id_key(generation, hash)).delete(accessor_key(generation, accessor))
 }
 
-/// All names in a folder of the view.
-pub(super) async fn names(view: &View, folder: &str) -> Result<Vec<String>, Refusal> {
+/// The names in a folder of the view.
+pub(super) async fn names(view: &View, folder: &str, page: Page<'_>) -> Result<Vec<String>, Refusal> {
+    if !page.is_all() {
+        return Ok(view.list(folder, page.after, page.limit).await.map_err(storage)?.names);
+    }
     let mut all: Vec<String> = Vec::new();
     loop {
         let after = all.last().cloned();

@@ -76,7 +76,7 @@ impl Serve<DeleteRole> for AppRole {
 
 impl Serve<ListRoles> for AppRole {
     async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<Keys>, Refusal> {
-        let keys = records::names(cx.view()?, ROLES).await?;
+        let keys = records::names(cx.view()?, ROLES, cx.page()).await?;
         Ok(if keys.is_empty() { Reply::missing() } else { Reply::data(Keys { keys }) })
     }
 }

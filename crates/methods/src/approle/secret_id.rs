@@ -161,7 +161,7 @@ impl Serve<ListSecretIds> for AppRole {
         let name = RoleName::parse(&input.role_name)?;
         let view = cx.view()?;
         let role = records::role_or_missing(view, name.as_str()).await?;
-        let keys = records::names(view, &accessors_of(&role.generation)).await?;
+        let keys = records::names(view, &accessors_of(&role.generation), cx.page()).await?;
         Ok(if keys.is_empty() { Reply::missing() } else { Reply::data(Keys { keys }) })
     }
 }
