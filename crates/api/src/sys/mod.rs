@@ -7,6 +7,7 @@ pub mod init;
 pub mod mounts;
 pub mod policies;
 pub mod request_headers;
+pub mod remount;
 pub mod rotate;
 pub mod seal;
 pub mod ui;

@@ -1,6 +1,8 @@
 //! Mounts: their entries in storage, the table in memory, and how a path finds its mount.
 
 mod entry;
+mod migrations;
+mod relocate;
 mod router;
 mod table;
 

@@ -14,6 +14,7 @@ use coffre_storage::StoreError;
 use tokio::sync::Mutex;
 
 use super::entry::MountEntry;
+use super::migrations::Migrations;
 use super::router::Router;
 use crate::builtin;
 use crate::kernel::Kernel;
@@ -24,12 +25,14 @@ use crate::tokens::TokenStore;
 
 /// The mounts of an unsealed cluster: storage is the truth, the router is its image.
 pub(crate) struct MountTable {
-    root: View,
+    pub(super) root: View,
     kernel: Weak<Kernel>,
     settings: Settings,
     entropy: Arc<dyn Entropy>,
-    router: ArcSwap<Router>,
-    changing: Mutex<()>,
+    pub(super) router: ArcSwap<Router>,
+    pub(super) changing: Mutex<()>,
+    /// The moves that were asked for since the unseal.
+    pub(crate) migrations: Migrations,
 }
 
 impl MountTable {
@@ -58,6 +61,7 @@ impl MountTable {
             entropy,
             router: ArcSwap::from_pointee(router),
             changing: Mutex::default(),
+            migrations: Migrations::default(),
         })
     }
 
@@ -90,7 +94,7 @@ impl MountTable {
 
     /// Entries in storage that are not served and would be in this path's way: what an enabling or disabling of unknown
     /// outcome left behind. Nothing was acknowledged about them.
-    async fn leftovers(&self, router: &Router, path: &str) -> Result<Vec<String>, Refusal> {
+    pub(super) async fn leftovers(&self, router: &Router, path: &str) -> Result<Vec<String>, Refusal> {
         let mut found = Vec::new();
         for uuid in stored::all_below(&self.root, keys::MOUNTS).await? {
             if router.entries().any(|entry| entry.uuid == uuid) {
@@ -152,14 +156,21 @@ impl MountTable {
 
     /// The engine of an entry; it takes over the locks of the one that is served at its path.
     fn build(&self, entry: &MountEntry) -> Result<Arc<Mount>, Refusal> {
-        let router = self.router();
-        let before = router.mount(&entry.path).map(|mount| &**mount);
-        builtin::build(entry, &self.settings, &self.root, &self.kernel, before)
+        self.build_after(entry, self.router().mount(&entry.path))
+    }
+
+    /// The engine of an entry; it takes over the locks of the one before it.
+    pub(super) fn build_after(
+        &self,
+        entry: &MountEntry,
+        before: Option<&Arc<Mount>>,
+    ) -> Result<Arc<Mount>, Refusal> {
+        builtin::build(entry, &self.settings, &self.root, &self.kernel, before.map(|mount| &**mount))
     }
 }
 
 /// Everything that is stored of a mount.
-fn removal(batch: ViewBatch, uuid: &str) -> ViewBatch {
+pub(super) fn removal(batch: ViewBatch, uuid: &str) -> ViewBatch {
     batch.delete(KernelKey::Mount(uuid).to_string()).delete_prefix(keys::engine_prefix(uuid))
 }
 
@@ -170,7 +181,7 @@ pub(crate) fn new_accessor(entry: &MountEntry, entropy: &dyn Entropy) -> Result<
 }
 
 /// A mount path is canonical and keeps out of the kernel's own places.
-fn check_path(path: &str) -> Result<(), Refusal> {
+pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
     let canonical = VaultPath::parse(path).map_err(|e| Refusal::invalid(e.to_string()))?;
     let is_auth = path.starts_with("auth/");
     let first = canonical.segments().next().unwrap_or_default();

@@ -7,6 +7,7 @@ mod init;
 mod mounts;
 mod policies;
 mod request_headers;
+mod remount;
 mod rotate;
 mod seal;
 mod ui;
@@ -70,6 +71,8 @@ impl Engine for Sys {
         Row::of::<api::mounts::DisableAuth>(),
         Row::of::<api::mounts::ReadAuthTune>(),
         Row::of::<api::mounts::WriteAuthTune>(),
+        Row::of::<api::remount::Remount>(),
+        Row::of::<api::remount::RemountStatus>(),
         Row::of::<api::policies::ListPolicies>(),
         Row::of::<api::policies::ReadPolicy>(),
         Row::of::<api::policies::WritePolicy>(),
