@@ -15,6 +15,7 @@ use crate::header_rules::HeaderRules;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
 use crate::mounts::MountTable;
+use crate::passwords::PasswordPolicies;
 use crate::policies::PolicyStore;
 use crate::tokens::TokenStore;
 
@@ -30,6 +31,8 @@ pub struct Active {
     pub(crate) audit: AuditDevices,
     /// Which headers are recorded.
     pub(crate) header_rules: HeaderRules,
+    /// How generated passwords look.
+    pub(crate) passwords: PasswordPolicies,
 }
 
 impl Active {
@@ -63,8 +66,9 @@ impl Active {
                 .await?;
         audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
         let header_rules = HeaderRules::load(root.clone()).await?;
+        let passwords = PasswordPolicies::new(root);
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
-        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit, header_rules })
+        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit, header_rules, passwords })
     }
 }

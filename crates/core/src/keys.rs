@@ -28,6 +28,8 @@ pub(crate) enum KernelKey<'a> {
     AuditHead(&'a str),
     /// `core/audit-header/<name>`: JSON of [`crate::header_rules::HeaderRule`].
     AuditHeader(&'a str),
+    /// `core/password-policy/<name>`: JSON of [`crate::passwords::PasswordPolicyRecord`].
+    PasswordPolicy(&'a str),
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -43,6 +45,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
             Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
+            Self::PasswordPolicy(name) => write!(f, "{PASSWORD_POLICIES}{name}"),
         }
     }
 }
@@ -56,6 +59,7 @@ pub(crate) const POLICIES: &str = "core/policy/";
 pub(crate) const MOUNTS: &str = "core/mount/";
 pub(crate) const AUDIT: &str = "core/audit/";
 pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
+pub(crate) const PASSWORD_POLICIES: &str = "core/password-policy/";
 
 /// Where a mount's engine keeps its records.
 pub(crate) fn engine_prefix(uuid: &str) -> String {

@@ -42,6 +42,7 @@ mod incoming;
 mod kernel;
 mod keys;
 mod mounts;
+mod passwords;
 mod pipeline;
 mod policies;
 mod settings;

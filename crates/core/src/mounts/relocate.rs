@@ -74,7 +74,8 @@ impl MountTable {
 
 /// The entry at `from`, if it may go to `to`.
 fn movable(router: &Router, from: &str, to: &str) -> Result<Arc<MountEntry>, Refusal> {
-    let entry = router.entry(from).ok_or_else(|| Refusal::invalid(format!("no matching mount at \"{from}\"")))?;
+    let entry =
+        router.entry(from).ok_or_else(|| Refusal::invalid(format!("no matching mount at \"{from}\"")))?;
     if entry.is_fixed() {
         return Err(Refusal::invalid(format!("cannot remount \"{from}\"")));
     }

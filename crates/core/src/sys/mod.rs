@@ -5,11 +5,13 @@ mod capabilities;
 mod health;
 mod init;
 mod mounts;
+mod passwords;
 mod policies;
-mod request_headers;
 mod remount;
+mod request_headers;
 mod rotate;
 mod seal;
+mod tools;
 mod ui;
 mod wrapping;
 
@@ -82,6 +84,13 @@ impl Engine for Sys {
         Row::of::<api::policies::ReadLegacyPolicy>(),
         Row::of::<api::policies::WriteLegacyPolicy>(),
         Row::of::<api::policies::DeleteLegacyPolicy>(),
+        Row::of::<api::passwords::ListPasswordPolicies>(),
+        Row::of::<api::passwords::ReadPasswordPolicy>(),
+        Row::of::<api::passwords::WritePasswordPolicy>(),
+        Row::of::<api::passwords::DeletePasswordPolicy>(),
+        Row::of::<api::passwords::GeneratePassword>(),
+        Row::of::<api::tools::Random>(),
+        Row::of::<api::tools::Hash>(),
         Row::of::<api::capabilities::CapabilitiesSelf>(),
         Row::of::<api::capabilities::Capabilities>(),
         Row::of::<api::capabilities::CapabilitiesAccessor>(),

@@ -9,6 +9,7 @@ mod decode;
 mod lifetimes;
 mod mounts;
 mod policies;
+mod remount;
 mod renewal;
 mod revocation;
 mod routes;

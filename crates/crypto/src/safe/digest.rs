@@ -1,11 +1,38 @@
-//! Fingerprints of what is not secret: SHA-256 (FIPS 180-4).
+//! Fingerprints of what is not secret: SHA-2 (FIPS 180-4) and SHA-3 (FIPS 202).
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA3_256, SHA3_384, SHA3_512, SHA224, SHA256, SHA384, SHA512, digest};
 
 /// The digest of these bytes.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     array(digest(&SHA256, bytes).as_ref())
+}
+
+/// A digest that callers choose by its name.
+#[derive(Clone, Copy)]
+pub struct Algorithm(&'static aws_lc_rs::digest::Algorithm);
+
+impl Algorithm {
+    /// By the name that Vault gives it: `sha2-224` to `sha2-512`, `sha3-256` to `sha3-512`. The library has no SHA3-224.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Some(Self(match name {
+            "sha2-224" => &SHA224,
+            "sha2-256" => &SHA256,
+            "sha2-384" => &SHA384,
+            "sha2-512" => &SHA512,
+            "sha3-256" => &SHA3_256,
+            "sha3-384" => &SHA3_384,
+            "sha3-512" => &SHA3_512,
+            _ => return None,
+        }))
+    }
+
+    /// The digest of these bytes, 28 to 64 bytes long.
+    #[must_use]
+    pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        digest(self.0, bytes).as_ref().to_vec()
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -68,5 +95,23 @@ mod tests {
             message.chunks(1).for_each(|piece| pieces.update(piece));
             assert_eq!(hex(&pieces.finish()), wanted);
         }
+    }
+
+    /// The examples of FIPS 180-4 and FIPS 202 for "abc": how each digest begins, and its length.
+    #[test]
+    fn algorithms_by_name() {
+        for (name, begins, bytes) in [
+            ("sha2-224", "23097d223405d822", 28),
+            ("sha2-256", "ba7816bf8f01cfea", 32),
+            ("sha2-384", "cb00753f45a35e8b", 48),
+            ("sha2-512", "ddaf35a193617aba", 64),
+            ("sha3-256", "3a985da74fe225b2", 32),
+            ("sha3-384", "ec01498288516fc9", 48),
+            ("sha3-512", "b751850b1a57168a", 64),
+        ] {
+            let digest = Algorithm::by_name(name).unwrap().digest(b"abc");
+            assert_eq!((&hex(&digest)[..16], digest.len()), (begins, bytes), "{name}");
+        }
+        assert!(Algorithm::by_name("md5").is_none() && Algorithm::by_name("SHA2-256").is_none());
     }
 }
