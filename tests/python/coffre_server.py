@@ -44,6 +44,7 @@ class Server:
     binary: Path
     directory: Path
     tls: bool = False
+    authority: bool = False
     port: int = 0
     keys: list[str] = field(default_factory=list)
     root: str = ""
@@ -58,8 +59,9 @@ class Server:
         self.config = self.directory / "server.json"
         listener = {"address": f"127.0.0.1:{self.port}", "tls_disable": True}
         if self.tls:
-            key = write_certificate(self.ca)
-            listener = {"address": listener["address"], "tls_cert_file": str(self.ca), "tls_key_file": str(key)}
+            issue = write_chain if self.authority else write_certificate
+            certificate, key = issue(self.ca)
+            listener = {"address": listener["address"], "tls_cert_file": str(certificate), "tls_key_file": str(key)}
         storage = {"redb": {"path": str(self.directory / "coffre.redb")}}
         self.config.write_text(json.dumps({"storage": storage, "listener": {"tcp": listener}}))
 
@@ -168,30 +170,47 @@ def wait_for_banner(process: subprocess.Popen, log: Path, mark: int) -> None:
     raise AssertionError(f"no banner within {START_SECONDS} s:\n{printed}")
 
 
-def write_certificate(path: Path) -> Path:
-    """A self-signed server certificate, its own trust anchor, as small teams have them. Returns the key's path."""
+def write_certificate(path: Path) -> tuple[Path, Path]:
+    """A self-signed server certificate, its own trust anchor, as small teams have them. Returns certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    certificate = certificate_of(key, key, "localhost", "localhost", authority=True)
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path, write_key(path.with_name(f"{path.stem}-key.pem"), key)
+
+
+def write_chain(path: Path) -> tuple[Path, Path]:
+    """An authority at `path` and a server certificate that it signed, as strict clients demand. Returns the latter and its key."""
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    top = certificate_of(authority, authority, "test authority", "test authority", authority=True)
+    path.write_bytes(top.public_bytes(serialization.Encoding.PEM))
+    leaf_path = path.with_name(f"{path.stem}-leaf.pem")
+    leaf = certificate_of(key, authority, "localhost", "test authority", authority=False)
+    leaf_path.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    return leaf_path, write_key(path.with_name(f"{path.stem}-key.pem"), key)
+
+
+def certificate_of(key, signer, subject: str, issuer: str, authority: bool) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
     )
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path = path.with_name(f"{path.stem}-key.pem")
+
+
+def write_key(path: Path, key) -> Path:
     form = serialization.PrivateFormat.PKCS8
-    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    key_path.chmod(0o600)
-    return key_path
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    path.chmod(0o600)
+    return path
 
 
 class ArgvWatch:

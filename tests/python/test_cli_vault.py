@@ -272,7 +272,7 @@ def test_the_samples_server_configuration(binary, tmp_path):
     server = Server(binary, tmp_path / "vault", tls=True)
     for name in ("tls", "data", "audit"):
         (server.directory / name).mkdir()
-    key = write_certificate(server.directory / "tls/server.pem")
+    _, key = write_certificate(server.directory / "tls/server.pem")
     assert key == server.directory / "tls/server-key.pem"
     text = (ATMR / "vault/server.hcl").read_text()
     server.config = server.directory / "server.hcl"

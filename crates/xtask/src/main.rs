@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod fuzz;
 mod layers;
 mod licences;
@@ -26,6 +27,7 @@ usage: cargo xtask <command>
 
   ci               everything the pipeline checks, cheapest first
   test             Rust tests, then the Python tests against the built binary
+  clients          the conformance scripts of the public client libraries alone
   venv             the Python environment of the tests; prints its interpreter
   layers           each crate uses only the layers below it
   tidy             size table of our own code; caps, module docs, names, licences
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("ci") => ci::run(),
         Some("test") => test::run().and_then(test::Outcome::into_result),
+        Some("clients") => clients::run(),
         Some("venv") => python::run(),
         Some("layers") => layers::run(),
         Some("tidy") => tidy::run(),

@@ -43,6 +43,18 @@ impl Tally {
         .with_verdict(succeeded)
     }
 
+    /// Reads a closing line of our own form, `12 passed, 0 failed, 1 skipped`, the last one that was printed.
+    pub(crate) fn of_closing_line(output: &str, succeeded: bool) -> Self {
+        let last = output.lines().rev().find(|line| line.contains(" passed, ")).unwrap_or("");
+        let nothing = last.is_empty();
+        let read = Self {
+            passed: before(last, " passed"),
+            failed: before(last, " failed"),
+            skipped: before(last, " skipped"),
+        };
+        read.with_verdict(succeeded && !nothing)
+    }
+
     fn with_verdict(mut self, succeeded: bool) -> Self {
         if !succeeded && self.failed == 0 {
             self.failed = 1;
@@ -99,6 +111,13 @@ mod tests {
             Tally::of_pytest("2 errors in 0.10s\n", false),
             Tally { passed: 0, failed: 2, skipped: 0 }
         );
+    }
+
+    #[test]
+    fn reads_its_own_closing_line_and_misses_none() {
+        let some = "FAILED x\n7 passed, 1 failed, 0 skipped\n";
+        assert_eq!(Tally::of_closing_line(some, false), Tally { passed: 7, failed: 1, skipped: 0 });
+        assert_eq!(Tally::of_closing_line("", true), Tally::FAILED);
     }
 
     #[test]

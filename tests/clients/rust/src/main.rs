@@ -33,6 +33,11 @@ impl Count {
             Err(error) => {
                 self.failed += 1;
                 println!("FAILED {name}: {error}");
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    println!("    {error}");
+                    cause = error.source();
+                }
             }
         }
     }
