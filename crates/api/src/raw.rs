@@ -28,11 +28,12 @@ impl RawInput {
         Self { body: SecretText::new(String::new()), pairs: Vec::new(), query: Vec::new(), parsed: true }
     }
 
-    /// Splits a JSON object; an empty body is `{}`. Anything but an object is refused.
+    /// Splits a JSON object; an empty body is `{}`, and so is `null`, which Go clients send for a nil map. Anything but an
+    /// object is refused.
     pub fn from_json(body: SecretText) -> Result<Self, BodyRefused> {
         // EXPOSE: split into names and spans; values stay inside `body`.
         let text = body.expose();
-        if text.trim().is_empty() {
+        if matches!(text.trim(), "" | "null") {
             return Ok(Self::empty());
         }
         check_bounds(text)?;
@@ -256,7 +257,8 @@ mod tests {
         assert_eq!(split(r#"{"a":1,"a":2}"#), Err(BodyRefused::Twice));
         assert_eq!(split(r#"{"a":1,"\u0061":2}"#), Err(BodyRefused::Twice));
         assert_eq!(split("[1]"), Err(BodyRefused::NotObject));
-        assert_eq!(split("null"), Err(BodyRefused::NotObject));
+        assert_eq!(split(" null\n"), Ok(Vec::new()));
+        assert_eq!(split("[null]"), Err(BodyRefused::NotObject));
         assert_eq!(split("\"hunter2\""), Err(BodyRefused::NotObject));
         assert_eq!(split("{} {}"), Err(BodyRefused::NotJson));
         assert_eq!(split("{\"a\":"), Err(BodyRefused::NotJson));
