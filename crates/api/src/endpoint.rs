@@ -30,6 +30,8 @@ pub trait Endpoint: 'static {
     /// Whether the answer is `Output` alone, without an envelope around it. Rows that are answered while sealed always
     /// are.
     const BARE: bool = matches!(Self::ACCESS, Access::Sealed(_));
+    /// Whether it stands in the server's description of itself; what only tells callers that they are lost does not.
+    const DESCRIBED: bool = true;
 }
 
 /// No arguments, or no data: `{}`.

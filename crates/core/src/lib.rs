@@ -43,6 +43,7 @@ mod kernel;
 mod keys;
 mod mounts;
 mod passwords;
+mod openapi;
 mod pipeline;
 mod policies;
 mod settings;

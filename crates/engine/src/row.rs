@@ -26,6 +26,8 @@ pub struct Meta {
     pub top_level: bool,
     /// Whether the answer has no envelope.
     pub bare: bool,
+    /// Whether it stands in the server's description of itself.
+    pub described: bool,
     /// Whether a write can tell create from update.
     pub tells_existence: bool,
     /// The JSON schema of the input.
@@ -77,6 +79,7 @@ const fn meta_of<E: Endpoint>(tells_existence: bool) -> Meta {
         whole_body: E::WHOLE_BODY,
         top_level: E::TOP_LEVEL,
         bare: E::BARE,
+        described: E::DESCRIBED,
         tells_existence,
         input: |generator| generator.subschema_for::<E::Input>(),
         output: |generator| generator.subschema_for::<E::Output>(),

@@ -35,7 +35,9 @@ impl Head {
         let trailing_slash = raw.ends_with('/');
         let decoded = decode_path(raw)?;
         let mut query = parse_query(parts.uri.query().unwrap_or_default())?;
-        let op = operation(&parts.method, &mut query)?;
+        let help = wants_help(&parts.method, &query);
+        let decoded = if help { format!("{HELP}{decoded}") } else { decoded };
+        let op = if help { Op::Read } else { operation(&parts.method, &mut query)? };
         if op == Op::Patch && !is_merge_patch(&parts.headers) {
             return Err(Refusal::new(
                 Kind::MediaType,
@@ -45,10 +47,10 @@ impl Head {
         Ok(Self {
             op,
             path: VaultPath::parse(&decoded).map_err(|e| Refusal::invalid(e.to_string()))?,
-            trailing_slash,
+            trailing_slash: trailing_slash && !help,
             token: token(&parts.headers)?,
             wrap_ttl: wrap_ttl(&parts.headers)?,
-            query,
+            query: if help { Vec::new() } else { query },
             form: media_type(&parts.headers).is_some_and(|kind| kind == "application/x-www-form-urlencoded"),
             head_only: parts.method == Method::HEAD,
         })
@@ -146,6 +148,14 @@ fn decode_path(raw: &str) -> Result<String, Refusal> {
     Ok(text.into_owned())
 }
 
+/// Where the help of a path is asked.
+const HELP: &str = "sys/internal/help/";
+
+/// `?help=1`, or the verb HELP, asks what a path does, and does nothing else.
+fn wants_help(method: &Method, query: &[(String, String)]) -> bool {
+    method.as_str() == "HELP" || query.iter().any(|(name, value)| name == "help" && !value.is_empty())
+}
+
 fn operation(method: &Method, query: &mut Vec<(String, String)>) -> Result<Op, Refusal> {
     let op = match method.as_str() {
         "GET" | "HEAD" => Op::Read,
@@ -237,6 +247,10 @@ mod tests {
         assert_eq!(parse("GET", "/v1/a?list=yes").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(parse("TRACE", "/v1/a").unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(parse("PATCH", "/v1/a").unwrap_err().kind(), Kind::MediaType);
+        for (method, uri) in [("GET", "/v1/a/b/?help=1"), ("HELP", "/v1/a/b"), ("DELETE", "/v1/a/b?help=x")] {
+            assert_eq!(parse(method, uri).unwrap(), (Op::Read, "sys/internal/help/a/b".into()));
+        }
+        assert_eq!(parse("GET", "/v1/a?help=").unwrap(), (Op::Read, "a".into()));
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Endpoint for UnversionedRead {
     const OP: Op = Op::Read;
     const PATH: Template = Template::new("{rest*}");
     const ACCESS: Access = Access::Token;
+    const DESCRIBED: bool = false;
     const SUMMARY: &'static str = "Tell the right path to a caller who reads as in version 1.";
 }
 
@@ -44,6 +45,7 @@ impl Endpoint for UnversionedList {
     const OP: Op = Op::List;
     const PATH: Template = Template::new("{rest*}");
     const ACCESS: Access = Access::Token;
+    const DESCRIBED: bool = false;
     const SUMMARY: &'static str = "Tell the right path to a caller who lists as in version 1.";
 }
 
@@ -56,6 +58,7 @@ impl Endpoint for UnversionedWrite {
     const OP: Op = Op::Write;
     const PATH: Template = Template::new("{rest*}");
     const ACCESS: Access = Access::Token;
+    const DESCRIBED: bool = false;
     const SUMMARY: &'static str = "Tell the right path to a caller who writes as in version 1.";
     const WHOLE_BODY: Option<&'static str> = Some("body");
 }
@@ -69,6 +72,7 @@ impl Endpoint for UnversionedPatch {
     const OP: Op = Op::Patch;
     const PATH: Template = Template::new("{rest*}");
     const ACCESS: Access = Access::Token;
+    const DESCRIBED: bool = false;
     const SUMMARY: &'static str = "Tell the right path to a caller who patches without naming the data.";
     const WHOLE_BODY: Option<&'static str> = Some("body");
 }
@@ -82,5 +86,6 @@ impl Endpoint for UnversionedDelete {
     const OP: Op = Op::Delete;
     const PATH: Template = Template::new("{rest*}");
     const ACCESS: Access = Access::Token;
+    const DESCRIBED: bool = false;
     const SUMMARY: &'static str = "Tell the right path to a caller who deletes as in version 1.";
 }

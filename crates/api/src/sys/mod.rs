@@ -6,6 +6,7 @@ pub mod health;
 pub mod init;
 pub mod mounts;
 pub mod passwords;
+pub mod openapi;
 pub mod policies;
 pub mod remount;
 pub mod request_headers;

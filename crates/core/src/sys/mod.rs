@@ -6,6 +6,7 @@ mod health;
 mod init;
 mod mounts;
 mod passwords;
+mod openapi;
 mod policies;
 mod remount;
 mod request_headers;
@@ -105,6 +106,12 @@ impl Engine for Sys {
         Row::of::<api::request_headers::DeleteAuditedHeader>(),
         Row::of::<api::ui::UiMounts>(),
         Row::of::<api::ui::UiMount>(),
+        Row::of::<api::ui::ResultantAcl>(),
+        Row::of::<api::ui::UiNamespaces>(),
+        Row::of::<api::ui::FeatureFlags>(),
+        Row::of::<api::openapi::OpenApi>(),
+        Row::of::<api::openapi::OpenApiByWrite>(),
+        Row::of::<api::openapi::Help>(),
         Row::of::<api::wrapping::Wrap>(),
         Row::of::<api::wrapping::Unwrap>(),
         Row::of::<api::wrapping::WrappingLookup>(),

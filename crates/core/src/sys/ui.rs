@@ -1,6 +1,12 @@
-//! `sys/internal/ui/mounts`: what the command line asks before each `kv` command.
+//! `sys/internal/ui/*`: what the command line asks before each `kv` command, and what user interfaces ask about the
+//! caller.
 
-use coffre_api::sys::ui::{UiMount, UiMountInput, UiMountOutput, UiMounts, UiMountsOutput};
+use std::collections::BTreeMap;
+
+use coffre_api::sys::ui::{
+    AclPath, FeatureFlags, FeatureFlagsOutput, ResultantAcl, ResultantAclOutput, UiMount, UiMountInput,
+    UiMountOutput, UiMounts, UiMountsOutput, UiNamespaces, UiNamespacesOutput,
+};
 use coffre_api::{Nothing, Refusal, VaultPath};
 use coffre_engine::{Cx, Reply, Serve};
 use coffre_policy::{Acl, Caller};
@@ -50,7 +56,40 @@ impl Serve<UiMount> for Sys {
     }
 }
 
-fn may_see(acl: Option<&Acl>, entry: &MountEntry) -> bool {
+impl Serve<ResultantAcl> for Sys {
+    async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<ResultantAclOutput>, Refusal> {
+        let token = cx.caller().and_then(Caller::as_token).ok_or_else(Refusal::denied)?;
+        let mut output = ResultantAclOutput {
+            root: token.acl.is_root(),
+            exact_paths: BTreeMap::new(),
+            glob_paths: BTreeMap::new(),
+        };
+        for rule in token.acl.rules() {
+            let text = rule.pattern().text();
+            let is_glob = text.ends_with('*') || text.split('/').any(|segment| segment == "+");
+            let list = if is_glob { &mut output.glob_paths } else { &mut output.exact_paths };
+            let capabilities = rule.capabilities().words().into_iter().map(str::to_owned).collect();
+            list.insert(text.strip_suffix('*').unwrap_or(&text).to_owned(), AclPath { capabilities });
+        }
+        Ok(Reply::data(output))
+    }
+}
+
+impl Serve<UiNamespaces> for Sys {
+    async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<UiNamespacesOutput>, Refusal> {
+        cx.caller().and_then(Caller::as_token).ok_or_else(Refusal::denied)?;
+        Ok(Reply::data(UiNamespacesOutput { keys: Vec::new() }))
+    }
+}
+
+impl Serve<FeatureFlags> for Sys {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<FeatureFlagsOutput>, Refusal> {
+        Ok(Reply::bare(FeatureFlagsOutput { feature_flags: Vec::new() }))
+    }
+}
+
+/// Whether a caller with these policies (or nobody) is shown the mount.
+pub(super) fn may_see(acl: Option<&Acl>, entry: &MountEntry) -> bool {
     let open = entry.config.listing_visibility.as_deref() == Some("unauth");
     open || acl.is_some_and(|acl| acl.reaches(&entry.path))
 }

@@ -8,6 +8,7 @@ mod cubbyhole;
 mod decode;
 mod lifetimes;
 mod mounts;
+mod openapi;
 mod policies;
 mod remount;
 mod renewal;
