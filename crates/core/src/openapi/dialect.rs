@@ -18,6 +18,7 @@ pub(super) fn older(schema: Value) -> Value {
     }
 }
 
+/// A schema's members, one by one; what several of them say together comes after.
 fn object(mut members: Map<String, Value>) -> Value {
     for unknown in UNKNOWN {
         members.remove(*unknown);
@@ -158,6 +159,7 @@ fn refer(schema: &mut Map<String, Value>, target: &str) {
     }
 }
 
+/// A further schema that must hold.
 fn also(schema: &mut Map<String, Value>, further: Value) {
     match schema.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
         Value::Array(all) => all.push(further),

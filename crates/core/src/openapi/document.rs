@@ -1,3 +1,8 @@
+//! The document: its paths, in the form that Vault's has, and the components that they need.
+//!
+//! Form decided as Vault's: a list is a GET of the path with a slash at its end and `list=true`, so that it never hides the
+//! read of the same path; facts that `OpenAPI` has no word for stand beside the operations, as `x-vault-…`.
+
 use std::collections::{BTreeMap, HashSet};
 
 use coffre_api::{Access, Op, Segment, Template};
@@ -65,14 +70,17 @@ pub(crate) fn document(mounts: &[Shown], generic: bool, version: &str) -> Value 
 #[derive(Default)]
 struct Paths {
     generic: bool,
+    /// By path, as they will stand in the document.
     items: Map<String, Value>,
     /// From a path whose captures are nameless to the names that its first row gave them: a document may not have two
     /// paths that differ in the names of their parameters alone.
     names: BTreeMap<String, Vec<&'static str>>,
+    /// The names of operations that were given away.
     ids: HashSet<String>,
 }
 
 impl Paths {
+    /// Adds one operation at one of its row's paths.
     fn add(&mut self, mount: &Shown, meta: &Meta, template: &Template, row: usize, schemas: &Schemas) {
         let own: Vec<&'static str> = template.captures().collect();
         let names = self.names.entry(shape(mount, template)).or_insert_with(|| own.clone()).clone();
@@ -135,6 +143,7 @@ impl Paths {
     }
 }
 
+/// A template with these names for its captures: `data/{path}`.
 fn filled(template: &Template, names: &[&'static str]) -> String {
     let mut names = names.iter();
     let part = |segment: &Segment| match segment {
@@ -146,6 +155,7 @@ fn filled(template: &Template, names: &[&'static str]) -> String {
     template.segments().iter().map(part).collect::<Vec<_>>().join("/")
 }
 
+/// A path without the names of its captures.
 fn shape(mount: &Shown, template: &Template) -> String {
     let part = |segment: &Segment| match segment {
         Segment::Literal(text) => *text,
@@ -155,6 +165,7 @@ fn shape(mount: &Shown, template: &Template) -> String {
     format!("{}{}", mount.path, parts.join("/"))
 }
 
+/// Which part of the server a mount belongs to, in Vault's words.
 fn tag(mount: &str) -> &'static str {
     match mount {
         "sys/" => "system",
@@ -164,6 +175,7 @@ fn tag(mount: &str) -> &'static str {
     }
 }
 
+/// The HTTP verb in the document; a list is a GET.
 const fn verb(op: Op) -> &'static str {
     match op {
         Op::Read | Op::List => "get",

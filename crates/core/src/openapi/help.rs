@@ -1,3 +1,5 @@
+//! The help of a path as text, in the order of Vault's: what was asked, what it does, what it takes.
+
 use std::collections::BTreeMap;
 
 use coffre_engine::Meta;
@@ -11,6 +13,7 @@ pub(crate) fn help(mount: &Shown, rest: &str, answering: &[&'static Meta]) -> St
     if rest.is_empty() { of_mount(mount) } else { of_path(mount, rest, answering) }
 }
 
+/// All paths of the engine, with a sentence for each operation.
 fn of_mount(mount: &Shown) -> String {
     let mut paths: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for meta in &mount.rows {
@@ -27,6 +30,7 @@ fn of_mount(mount: &Shown) -> String {
     text
 }
 
+/// What answers at one path.
 fn of_path(mount: &Shown, rest: &str, answering: &[&'static Meta]) -> String {
     let route = answering.first().map_or("", |meta| meta.path.text());
     let mut text = format!("Request:        {rest}\nMatching Route: {}{route}\n\n", mount.path);
@@ -58,6 +62,7 @@ fn parameters(answering: &[&'static Meta]) -> BTreeMap<String, (String, String)>
     fields.map(shown).collect()
 }
 
+/// A word for a field's type: JSON's, or the name of a lenient type.
 fn kind_of(field: &Value) -> &str {
     let referred = || field.pointer("/allOf/0/$ref").or_else(|| field.get("$ref")).and_then(Value::as_str);
     match field.get("type").and_then(Value::as_str) {

@@ -1,3 +1,7 @@
+//! One operation: its parameters, its body, its answers.
+//!
+//! What the path captures is a parameter of the path and no field of the body, though a row's input has both.
+
 use coffre_api::Op;
 use coffre_engine::Meta;
 use serde_json::{Map, Value, json};
@@ -83,10 +87,12 @@ pub(super) fn operation(meta: &Meta, row: usize, place: &Place, schemas: &Schema
     Value::Object(operation)
 }
 
+/// An object whose names are the caller's own.
 fn any_object() -> Value {
     json!({ "type": "object", "additionalProperties": true })
 }
 
+/// An object with these fields; further ones are ignored with a warning, so they are not forbidden.
 fn object(fields: Map<String, Value>, required: &[String]) -> Value {
     let mut schema = json!({ "type": "object", "properties": fields });
     if let Some(schema) = schema.as_object_mut().filter(|_| !required.is_empty()) {
@@ -108,6 +114,7 @@ fn paging(op: Op) -> Vec<Value> {
     ]
 }
 
+/// The answers by status: what a row may say for itself, and the refusals that every row has in common.
 fn responses(meta: &Meta, output: Value) -> Value {
     let json = |schema: Value| json!({ "application/json": { "schema": schema } });
     let answer = if meta.bare { output } else { enveloped(output) };
@@ -139,6 +146,7 @@ fn responses(meta: &Meta, output: Value) -> Value {
     Value::Object(all)
 }
 
+/// The data in its envelope; null where the answer is wrapped, or has only warnings.
 fn enveloped(output: Value) -> Value {
     let data = match output.as_object().is_some_and(Map::is_empty) {
         true => json!({ "nullable": true }),

@@ -13,6 +13,7 @@ use super::dialect::{COMPONENTS, older, rename};
 pub(super) struct Schemas {
     inputs: BTreeMap<String, Value>,
     outputs: BTreeMap<String, Value>,
+    /// Input and output of each row.
     rows: Vec<(Value, Value)>,
 }
 
@@ -85,10 +86,12 @@ impl Schemas {
     }
 }
 
+/// The schemas that a generator met by name.
 fn named(generator: &mut SchemaGenerator) -> BTreeMap<String, Value> {
     generator.take_definitions(true).into_iter().map(|(name, schema)| (name, older(schema))).collect()
 }
 
+/// The names of all components that a value refers to.
 fn references(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(all) => all.iter().for_each(|value| references(value, found)),
@@ -132,6 +135,7 @@ fn frames() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([("Error", error), ("Envelope", envelope), ("WrapInfo", wrap_info()), ("Auth", auth())])
 }
 
+/// See [`coffre_api::WrapInfo`].
 fn wrap_info() -> Value {
     json!({
         "type": "object",
@@ -148,6 +152,7 @@ fn wrap_info() -> Value {
     })
 }
 
+/// See [`coffre_api::AuthBlock`].
 fn auth() -> Value {
     let texts = json!({ "type": "array", "items": { "type": "string" } });
     json!({

@@ -45,6 +45,7 @@ impl Serve<Help> for Sys {
 }
 
 impl Sys {
+    /// The document of the mounts that the caller may see.
     fn describe(&self, cx: Cx<'_>, input: &OpenApiInput) -> Result<Reply<RawJson>, Refusal> {
         let acl = acl_of(cx);
         let router = self.active()?.mounts.router();
@@ -56,10 +57,12 @@ impl Sys {
     }
 }
 
+/// The caller's policies; none for nobody, and for a token that is none.
 fn acl_of(cx: Cx<'_>) -> Option<&Acl> {
     cx.caller().and_then(Caller::as_token).map(|token| &*token.acl)
 }
 
+/// A mount as the document shows it. KV is named with its version, since the two have different paths.
 fn shown(entry: &MountEntry, mount: &Mount) -> Shown {
     let version = entry.options.get("version").filter(|_| entry.kind == "kv");
     let kind = match (entry.kind.as_str(), version.map(String::as_str)) {

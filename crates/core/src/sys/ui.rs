@@ -75,6 +75,7 @@ impl Serve<ResultantAcl> for Sys {
     }
 }
 
+/// There are no namespaces, but who asks must hold a token, as with Vault.
 impl Serve<UiNamespaces> for Sys {
     async fn serve(&self, cx: Cx<'_>, _: Nothing) -> Result<Reply<UiNamespacesOutput>, Refusal> {
         cx.caller().and_then(Caller::as_token).ok_or_else(Refusal::denied)?;
