@@ -14,6 +14,7 @@ use crate::audit_devices::AuditDevices;
 use crate::header_rules::HeaderRules;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
+use crate::lockout::Lockout;
 use crate::mounts::MountTable;
 use crate::passwords::PasswordPolicies;
 use crate::policies::PolicyStore;
@@ -27,6 +28,8 @@ pub struct Active {
     pub tokens: Arc<TokenStore>,
     /// The mounts.
     pub(crate) mounts: MountTable,
+    /// Failed logins and locked names.
+    pub(crate) lockout: Lockout,
     /// The audit devices' table.
     pub(crate) audit: AuditDevices,
     /// Which headers are recorded.
@@ -60,6 +63,7 @@ impl Active {
         let cubbyhole =
             cubbyhole.ok_or_else(|| Refusal::bug("the mount cubbyhole/ is missing from storage"))?;
         let clock = Arc::clone(kernel.clock());
+        let lockout = Lockout::load(unsealed, Arc::clone(&clock)).await?;
         let tokens = TokenStore::new(unsealed, cubbyhole, Arc::clone(&policies), clock, entropy)?;
         let audit =
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
@@ -69,6 +73,6 @@ impl Active {
         let passwords = PasswordPolicies::new(root);
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
-        Ok(Self { policies, tokens: Arc::new(tokens), mounts, audit, header_rules, passwords })
+        Ok(Self { policies, tokens: Arc::new(tokens), mounts, lockout, audit, header_rules, passwords })
     }
 }

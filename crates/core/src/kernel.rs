@@ -266,6 +266,7 @@ impl Kernel {
         self.log_cause("revocation", finished.as_ref().err());
         self.log_cause("expiry", expired.as_ref().err());
         self.log_cause("audit", kept.as_ref().err());
+        self.log_cause("lockout", active.lockout.tidy().await.as_ref().err());
     }
 
     /// Initialises and opens a development server: one share, a chosen or drawn root token, `secret/` as KV

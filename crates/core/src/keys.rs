@@ -24,6 +24,9 @@ pub(crate) enum KernelKey<'a> {
     Mount(&'a str),
     /// `core/audit/<name>`: JSON of [`crate::audit_devices::DeviceRecord`].
     Audit(&'a str),
+    /// `core/lockout/<accessor>/<HMAC of the name>`: JSON of [`crate::lockout::LockRecord`]; a name that is locked after
+    /// failed logins.
+    Lockout(&'a str, &'a str),
     /// `core/audit-head/<name>`: JSON of [`crate::audit_devices::HeadRecord`]; how far a device's chain had come.
     AuditHead(&'a str),
     /// `core/audit-header/<name>`: JSON of [`crate::header_rules::HeaderRule`].
@@ -43,6 +46,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Policy(name) => write!(f, "{POLICIES}{name}"),
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
+            Self::Lockout(accessor, name) => write!(f, "{LOCKOUTS}{accessor}/{name}"),
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
             Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
             Self::PasswordPolicy(name) => write!(f, "{PASSWORD_POLICIES}{name}"),
@@ -57,6 +61,7 @@ pub(crate) const REVOKING: &str = "core/revoking/";
 pub(crate) const WRAPS: &str = "core/wrap/";
 pub(crate) const POLICIES: &str = "core/policy/";
 pub(crate) const MOUNTS: &str = "core/mount/";
+pub(crate) const LOCKOUTS: &str = "core/lockout/";
 pub(crate) const AUDIT: &str = "core/audit/";
 pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
 pub(crate) const PASSWORD_POLICIES: &str = "core/password-policy/";
@@ -72,6 +77,8 @@ pub(crate) mod label {
     pub(crate) const TOKEN_ID: &str = "token-id";
     /// Accessor keys: HMAC of the accessor.
     pub(crate) const ACCESSOR: &str = "token-accessor";
+    /// Locked names: HMAC of mount and name.
+    pub(crate) const LOCKOUT: &str = "lockout";
     /// The root of the audit devices' keys.
     pub(crate) const AUDIT: &str = "audit";
 }

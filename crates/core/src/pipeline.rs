@@ -46,6 +46,7 @@ impl Kernel {
                 Err(refusal) => return self.refuse(&incoming, &around, None, resolved, refusal).await,
             };
             around.private_space = identified.live.as_ref().map(|live| live.record.space.as_str().into());
+            around.login_guard = Some(Arc::new(active.lockout.clone()));
             let released = self.answer(&active, resolved, identified, &incoming, &around).await;
             drop((_guard, active));
             self.seal_if_requested().await;
@@ -226,6 +227,7 @@ impl Kernel {
             peer: incoming.peer.map(|peer| peer.ip()),
             presented: incoming.token.take(),
             private_space: None,
+            login_guard: None,
             clock: Arc::clone(self.clock()),
             entropy: Arc::clone(self.entropy()),
         }

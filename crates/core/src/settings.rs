@@ -1,8 +1,11 @@
 //! What the configuration decides for the kernel: durations and addresses, checked already. Components are built
 //! elsewhere; settings and components never share a struct.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::lockout::LockoutConfig;
 
 /// What the configuration decides for the kernel.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub struct Settings {
     pub api_addr: String,
     /// Whether `sys/audit` may create devices over HTTP.
     pub audit_over_http: bool,
+    /// Failed logins: what the stanzas `user_lockout` say, by method or `all`.
+    pub lockout: BTreeMap<String, LockoutConfig>,
     /// The folder in which audit files must lie; `None` means anywhere the server may write.
     pub audit_directory: Option<PathBuf>,
 }
@@ -32,6 +37,7 @@ impl Default for Settings {
             storage_type: "inmem",
             api_addr: String::new(),
             audit_over_http: true,
+            lockout: BTreeMap::new(),
             audit_directory: None,
         }
     }

@@ -11,6 +11,7 @@ use coffre_policy::{Caller, Subject};
 use coffre_secret::SecretText;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::login::LoginGuard;
 use crate::mount::{Mount, MountFacts, Resolved};
 use crate::page::Page;
 
@@ -24,6 +25,8 @@ pub struct Surroundings {
     pub presented: Option<SecretText>,
     /// The key of the caller's private storage (cubbyhole); none for anonymous callers and batch tokens.
     pub private_space: Option<Arc<str>>,
+    /// Counts tries to log in; none where nothing is counted.
+    pub login_guard: Option<Arc<dyn LoginGuard>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -47,6 +50,10 @@ impl<'a> Cx<'a> {
         page: Page<'a>,
     ) -> Self {
         Self { resolved, caller, around, page }
+    }
+
+    pub(crate) const fn around(&self) -> &'a Surroundings {
+        self.around
     }
 
     /// The mount's storage. Refused while sealed, where no storage exists.

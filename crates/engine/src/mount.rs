@@ -8,6 +8,7 @@ use coffre_policy::{MountLabel, Subject};
 
 use crate::args::Args;
 use crate::locks::Locks;
+use crate::login::LockoutRule;
 use crate::row::Meta;
 use crate::serve::{AnyEngine, Engine, Routed};
 use crate::trie::Found;
@@ -27,6 +28,8 @@ pub struct MountFacts {
     pub default_ttl: Duration,
     /// The longest lifetime.
     pub max_ttl: Duration,
+    /// When names are locked after failed logins; `None` for never.
+    pub lockout: Option<LockoutRule>,
     /// Request keys that audit leaves readable.
     pub audit_non_hmac_request_keys: Vec<String>,
     /// Response keys that audit leaves readable.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::coerce::{CommaList, KvPairs, LooseBool, Ttl};
+use crate::coerce::{CommaList, KvPairs, LooseBool, LooseInt, Ttl};
 use crate::{Access, Endpoint, Nothing, Op, Template};
 
 /// A lifetime, or the server's own (`system`, or zero).
@@ -96,6 +96,38 @@ pub struct MountSettings {
     /// Accepted, without effect.
     #[serde(default)]
     pub plugin_version: Option<String>,
+    /// When names are locked after failed logins; for methods that log users in by name.
+    #[serde(default)]
+    pub user_lockout_config: Option<UserLockoutInput>,
+}
+
+/// When names are locked after failed logins. What is absent or 0 comes from the server's configuration.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "SysUserLockoutInput")]
+pub struct UserLockoutInput {
+    /// Failures in a row that lock.
+    pub lockout_threshold: Option<LooseInt>,
+    /// How long a lock lasts.
+    pub lockout_duration: Option<Ttl>,
+    /// Failures are forgotten after so long without another one.
+    pub lockout_counter_reset_duration: Option<Ttl>,
+    /// Whether nothing is ever locked.
+    pub lockout_disable: Option<LooseBool>,
+}
+
+/// When names are locked after failed logins, as the mount says it. 0 is "as the server's configuration says".
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SysUserLockoutOutput")]
+pub struct UserLockoutOutput {
+    /// Failures in a row that lock.
+    pub user_lockout_threshold: u32,
+    /// Seconds.
+    pub user_lockout_duration: u64,
+    /// Seconds.
+    pub user_lockout_counter_reset_duration: u64,
+    /// Whether nothing is ever locked.
+    pub user_lockout_disable: bool,
 }
 
 /// A mount to be made.
@@ -183,9 +215,9 @@ pub struct TuneInput {
     /// Accepted, without effect.
     #[serde(default)]
     pub plugin_version: Option<String>,
-    /// Kept for methods that lock users out.
+    /// When names are locked after failed logins; for methods that log users in by name.
     #[serde(default)]
-    pub user_lockout_config: Option<crate::RawJson>,
+    pub user_lockout_config: Option<UserLockoutInput>,
 }
 
 /// A mount's settings.
@@ -216,6 +248,9 @@ pub struct MountConfigOutput {
     /// As set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_response_headers: Option<Vec<String>>,
+    /// Login methods only, if set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_lockout_config: Option<UserLockoutOutput>,
 }
 
 /// A mount.
@@ -282,6 +317,9 @@ pub struct TuneOutput {
     /// As set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_response_headers: Option<Vec<String>>,
+    /// Login methods only, if set.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub user_lockout: Option<UserLockoutOutput>,
     /// Options of the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<BTreeMap<String, String>>,

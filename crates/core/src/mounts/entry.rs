@@ -7,6 +7,7 @@ use coffre_api::sys::mounts::{MountConfigOutput, MountOutput, TuneOutput};
 use coffre_engine::MountFacts;
 use serde::{Deserialize, Serialize};
 
+use crate::lockout::LockoutConfig;
 use crate::settings::Settings;
 
 /// A mount as it is stored.
@@ -62,6 +63,8 @@ pub struct MountConfig {
     pub passthrough_request_headers: Option<Vec<String>>,
     /// Kept and shown.
     pub allowed_response_headers: Option<Vec<String>>,
+    /// Failed logins: what the mount says itself.
+    pub user_lockout: Option<LockoutConfig>,
 }
 
 impl MountEntry {
@@ -99,6 +102,7 @@ impl MountEntry {
             uuid: self.uuid.clone(),
             default_ttl: self.default_ttl(settings),
             max_ttl: self.max_ttl(settings),
+            lockout: LockoutConfig::rule(&self.kind, self.config.user_lockout, &settings.lockout),
             audit_non_hmac_request_keys: self.config.audit_non_hmac_request_keys.clone().unwrap_or_default(),
             audit_non_hmac_response_keys: self
                 .config
@@ -141,6 +145,7 @@ impl MountEntry {
             audit_non_hmac_response_keys: config.audit_non_hmac_response_keys,
             passthrough_request_headers: config.passthrough_request_headers,
             allowed_response_headers: config.allowed_response_headers,
+            user_lockout_config: config.user_lockout.map(LockoutConfig::output),
         }
     }
 
@@ -158,6 +163,7 @@ impl MountEntry {
             audit_non_hmac_response_keys: config.audit_non_hmac_response_keys,
             passthrough_request_headers: config.passthrough_request_headers,
             allowed_response_headers: config.allowed_response_headers,
+            user_lockout: config.user_lockout_config,
             options: (!self.options.is_empty()).then(|| self.options.clone()),
         }
     }

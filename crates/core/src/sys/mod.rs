@@ -4,6 +4,7 @@ mod audit;
 mod capabilities;
 mod health;
 mod init;
+mod locked_users;
 mod mounts;
 mod openapi;
 mod passwords;
@@ -104,6 +105,8 @@ impl Engine for Sys {
         Row::of::<api::request_headers::ReadAuditedHeader>(),
         Row::of::<api::request_headers::WriteAuditedHeader>(),
         Row::of::<api::request_headers::DeleteAuditedHeader>(),
+        Row::of::<api::locked_users::ListLockedUsers>(),
+        Row::of::<api::locked_users::UnlockUser>(),
         Row::of::<api::ui::UiMounts>(),
         Row::of::<api::ui::UiMount>(),
         Row::of::<api::ui::ResultantAcl>(),

@@ -14,6 +14,7 @@ use coffre_engine::{Cx, Reply, Serve};
 
 use super::Sys;
 use crate::builtin;
+use crate::lockout::LockoutConfig;
 use crate::mounts::{MountConfig, MountEntry};
 use crate::settings::Settings;
 
@@ -93,7 +94,7 @@ impl Sys {
             ..MountEntry::default()
         };
         let settings = self.kernel()?.settings().clone();
-        change(&mut entry.config, input.config.unwrap_or_default(), &settings)?;
+        change(&mut entry.config, known, input.config.unwrap_or_default(), &settings)?;
         self.active()?.mounts.enable(entry).await?;
         Ok(Reply::empty())
     }
@@ -137,11 +138,12 @@ impl Sys {
             allowed_response_headers: input.allowed_response_headers,
             token_type: input.token_type,
             plugin_version: input.plugin_version,
+            user_lockout_config: input.user_lockout_config,
         };
         let (description, options) = (input.description, input.options);
         let active = self.active()?;
         let changed = active.mounts.change(&entry.path, move |entry| {
-            change(&mut entry.config, tuned, &settings)?;
+            change(&mut entry.config, &entry.kind, tuned, &settings)?;
             if let Some(description) = description {
                 entry.description = description;
             }
@@ -161,7 +163,12 @@ impl Sys {
 }
 
 /// Applies what was sent; what is absent stays.
-fn change(config: &mut MountConfig, sent: MountSettings, settings: &Settings) -> Result<(), Refusal> {
+fn change(
+    config: &mut MountConfig,
+    kind: &str,
+    sent: MountSettings,
+    settings: &Settings,
+) -> Result<(), Refusal> {
     let seconds = |ttl: SystemTtl| ttl.0.map_or(0, Ttl::as_secs);
     config.default_lease_ttl = sent.default_lease_ttl.map_or(config.default_lease_ttl, seconds);
     config.max_lease_ttl = sent.max_lease_ttl.map_or(config.max_lease_ttl, seconds);
@@ -183,6 +190,14 @@ fn change(config: &mut MountConfig, sent: MountSettings, settings: &Settings) ->
             ));
         }
         config.token_type = Some(kind);
+    }
+    if let Some(lockout) = sent.user_lockout_config {
+        if !LockoutConfig::applies_to(kind) {
+            return Err(Refusal::invalid(
+                "user_lockout_config is for methods that log users in by name: approle, ldap and userpass",
+            ));
+        }
+        config.user_lockout.get_or_insert_default().apply(&lockout)?;
     }
     config.force_no_cache = sent.force_no_cache.map_or(config.force_no_cache, |value| value.0);
     set(&mut config.audit_non_hmac_request_keys, sent.audit_non_hmac_request_keys);

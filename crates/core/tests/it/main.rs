@@ -7,6 +7,7 @@ mod crash;
 mod cubbyhole;
 mod decode;
 mod lifetimes;
+mod lockout;
 mod mounts;
 mod openapi;
 mod policies;

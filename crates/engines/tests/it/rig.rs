@@ -167,6 +167,7 @@ impl Rig {
             peer: None,
             presented: None,
             private_space: space.map(Arc::from),
+            login_guard: None,
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
         }

@@ -1,5 +1,6 @@
 //! What was written becomes what is meant.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use super::error::ConfigError;
 use super::fields::At;
 use super::meant::{
     AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel, Storage,
-    Timeouts, Tls, TlsVersion,
+    Timeouts, Tls, TlsVersion, UserLockout,
 };
-use super::raw::{RawAudit, RawConfig, RawListener, RawStorage};
+use super::raw::{RawAudit, RawConfig, RawListener, RawLockout, RawStorage};
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(768 * 3_600);
 const DEFAULT_PORT: u16 = 8200;
@@ -63,6 +64,7 @@ impl Config {
             pid_file: raw.pid_file.map(|path| path.value.into()),
             ui,
             disable_mlock: raw.disable_mlock.is_some_and(|flag| flag.value),
+            user_lockout: lockouts(raw.lockouts)?,
             audit: AuditSettings { over_http, directory, declared: declared(raw.audits)? },
             warnings,
         })
@@ -292,6 +294,32 @@ fn from_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<At<Strin
         };
         Some(At { value, spot })
     })
+}
+
+/// What each method's stanza says; of two for one method, the later counts.
+fn lockouts(raw: Vec<At<RawLockout>>) -> Result<BTreeMap<String, UserLockout>, ConfigError> {
+    let mut all = BTreeMap::new();
+    for At { value, spot } in raw {
+        let kind = value.kind.to_ascii_lowercase();
+        if !matches!(kind.as_str(), "all" | "approle" | "ldap" | "userpass") {
+            let what =
+                "`user_lockout` is for userpass, ldap, approle, or all of them: user_lockout \"all\" { … }";
+            return Err(ConfigError::wrong(&spot, what));
+        }
+        let threshold = value.threshold.map(|number| {
+            let threshold = u32::try_from(number.value).ok().filter(|threshold| *threshold > 0);
+            threshold.ok_or_else(|| number.wrong("`lockout_threshold` must be 1 or more"))
+        });
+        let set = |ttl: Option<At<Ttl>>| ttl.map(|ttl| ttl.value.duration()).filter(|time| !time.is_zero());
+        let meant = UserLockout {
+            threshold: threshold.transpose()?,
+            duration: set(value.duration),
+            counter_reset: set(value.reset),
+            disable: value.disable.map(|flag| flag.value),
+        };
+        all.insert(kind, meant);
+    }
+    Ok(all)
 }
 
 /// Audit devices with a name each.

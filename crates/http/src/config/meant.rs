@@ -28,10 +28,25 @@ pub struct Config {
     pub ui: bool,
     /// Whether memory may be swapped out.
     pub disable_mlock: bool,
+    /// When names are locked after failed logins, by method or `all`; what is left out is Vault's default.
+    pub user_lockout: BTreeMap<String, UserLockout>,
     /// Audit devices from the configuration and over HTTP.
     pub audit: AuditSettings,
     /// Sentences for the operator: what is ignored, what is unwise.
     pub warnings: Vec<String>,
+}
+
+/// What a stanza `user_lockout` says; `None` is what it leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLockout {
+    /// Failures in a row that lock.
+    pub threshold: Option<u32>,
+    /// How long a lock lasts.
+    pub duration: Option<Duration>,
+    /// Failures are forgotten after so long without another one.
+    pub counter_reset: Option<Duration>,
+    /// Whether nothing is ever locked.
+    pub disable: Option<bool>,
 }
 
 /// Where records are kept.

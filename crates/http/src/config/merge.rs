@@ -7,6 +7,7 @@ impl RawConfig {
         self.storage.extend(later.storage);
         self.listeners.extend(later.listeners);
         self.audits.extend(later.audits);
+        self.lockouts.extend(later.lockouts);
         self.warnings.extend(later.warnings);
         Self {
             api_addr: later.api_addr.or(self.api_addr),
@@ -23,6 +24,7 @@ impl RawConfig {
             storage: self.storage,
             listeners: self.listeners,
             audits: self.audits,
+            lockouts: self.lockouts,
             warnings: self.warnings,
         }
     }

@@ -35,6 +35,6 @@ pub use error::{ConfigError, Spot};
 pub use load::load;
 pub use meant::{
     AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel, Storage,
-    Timeouts, Tls, TlsVersion,
+    Timeouts, Tls, TlsVersion, UserLockout,
 };
 pub use raw::RawConfig;

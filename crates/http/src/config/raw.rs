@@ -14,6 +14,7 @@ pub struct RawConfig {
     pub(super) storage: Vec<At<RawStorage>>,
     pub(super) listeners: Vec<At<RawListener>>,
     pub(super) audits: Vec<At<RawAudit>>,
+    pub(super) lockouts: Vec<At<RawLockout>>,
     pub(super) api_addr: Option<At<String>>,
     pub(super) cluster_name: Option<At<String>>,
     pub(super) pid_file: Option<At<String>>,
@@ -93,7 +94,6 @@ const ELSEWHERE: &[&str] = &[
     "reporting",
     "service_registration",
     "telemetry",
-    "user_lockout",
 ];
 const LISTENER_ELSEWHERE: &[&str] = &[
     "agent_api",
@@ -134,6 +134,16 @@ const STORAGE_ELSEWHERE: &[&str] = &[
 ];
 const AUDIT_SETTINGS: &[&str] = &["description", "local", "options", "path", "type"];
 
+/// Vault writes durations and the threshold as texts.
+#[derive(Debug)]
+pub(super) struct RawLockout {
+    pub(super) kind: String,
+    pub(super) threshold: Option<At<i64>>,
+    pub(super) duration: Option<At<Ttl>>,
+    pub(super) reset: Option<At<Ttl>>,
+    pub(super) disable: Option<At<bool>>,
+}
+
 impl RawConfig {
     /// Reads one file's text: JSON if it begins with `{`, else HCL 1. `file` is only named in messages.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -164,6 +174,9 @@ impl RawConfig {
             raw.add_listener(stanza)?;
         }
         raw.add_audits(&mut fields)?;
+        for stanza in stanzas("user_lockout", &mut fields)? {
+            raw.add_lockout(stanza)?;
+        }
         for stanza in stanzas("seal", &mut fields)? {
             refuse_seal(&stanza)?;
         }
@@ -204,6 +217,20 @@ impl RawConfig {
         };
         self.warnings.extend(fields.leftovers(LISTENER_ELSEWHERE));
         self.listeners.push(At { value, spot });
+        Ok(())
+    }
+
+    fn add_lockout(&mut self, stanza: Stanza) -> Result<(), ConfigError> {
+        let Stanza { kind, mut fields, spot } = stanza;
+        let value = RawLockout {
+            kind,
+            threshold: fields.number("lockout_threshold")?,
+            duration: fields.duration("lockout_duration")?,
+            reset: fields.duration("lockout_counter_reset")?,
+            disable: fields.flag("disable_lockout")?,
+        };
+        self.warnings.extend(fields.leftovers(&[]));
+        self.lockouts.push(At { value, spot });
         Ok(())
     }
 

@@ -79,6 +79,7 @@ fn example(key: &str) -> &'static str {
         "listener" => "tcp",
         "audit" => "file",
         "seal" => "shamir",
+        "user_lockout" => "userpass",
         _ => "redb",
     }
 }

@@ -295,3 +295,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn user_lockout_by_method() {
+    let text = r#"storage "inmem" {} listener "tcp" { tls_disable = true }
+        user_lockout "all" { lockout_duration = "10m" lockout_counter_reset = "7m" }
+        user_lockout "userpass" { lockout_threshold = "25" disable_lockout = "false" }"#;
+    let read = config(text).unwrap();
+    let all = UserLockout {
+        duration: Some(Duration::from_secs(600)),
+        counter_reset: Some(Duration::from_secs(420)),
+        ..UserLockout::default()
+    };
+    let userpass = UserLockout { threshold: Some(25), disable: Some(false), ..UserLockout::default() };
+    assert_eq!(read.user_lockout, [("all".to_owned(), all), ("userpass".to_owned(), userpass)].into());
+    assert!(refused(&text.replace("\"25\"", "\"0\"")).contains("lockout_threshold"));
+    assert!(refused(&text.replace("\"userpass\"", "\"token\"")).contains("userpass, ldap, approle"));
+}

@@ -1,9 +1,10 @@
 //! The login: from a role id and a secret id to what the token is to be.
 //!
-//! Order: role by id (or the decoy) → secret id by hash → expiry → networks → one use, counted down durably → role still
+//! Order: is the role id locked → role by id (or the decoy) → secret id by hash → expiry → networks → one use, counted down durably → role still
 //! there. Whatever fails before the networks answers `invalid role or secret ID`, 400, after the same reads; who proved a
 //! secret id but comes from outside its networks is told `permission denied`, 403, and keeps the use.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_api::approle::{Login, LoginInput};
@@ -21,29 +22,51 @@ use super::records::{self, read, removal, to_json};
 impl Serve<Login> for AppRole {
     async fn serve(&self, cx: Cx<'_>, input: LoginInput) -> Result<Reply<Nothing>, Refusal> {
         let role_id = submitted(input.role_id.as_ref()).ok_or_else(|| Refusal::invalid("missing role_id"))?;
-        let secret_id = submitted(input.secret_id.as_ref());
-        let view = cx.view()?;
-        let (hashing, has_roles) = match Hashing::find(view).await? {
-            Some(hashing) => (hashing, true),
-            None => (Hashing::of_nobody(), false),
+        let attempt = cx.login_attempt(role_id).await?;
+        let (role, found) = match credentials(cx, role_id, submitted(input.secret_id.as_ref())).await? {
+            Some(found) => found,
+            None => {
+                attempt.failed().await?;
+                return Err(wrong());
+            }
         };
-        let (role, is_known) = role_or_decoy(view, &hashing, role_id).await?;
-        let hash = hashing.secret_id(&role.generation, secret_id.unwrap_or_default());
-        // Looked up also for the decoy, and for roles without secret ids: one path, one duration.
-        let found = records::secret_id(view, &role.generation, &hash).await?;
-        if !(is_known && has_roles) {
-            return Err(wrong());
-        }
-        if !role.bind_secret_id {
-            return login_without_secret(cx, &role);
-        }
-        // A role that needs a secret id and got none is told the same as one that got a wrong one.
-        let found = found.filter(|_| secret_id.is_some()).ok_or_else(wrong)?;
+        // Who knows a secret id is not guessing, whatever becomes of it below.
+        attempt.succeeded();
+        let Some((hash, found)) = found else {
+            return Ok(Reply::login(grant(&role, BTreeMap::new(), &role.token_bound_cidrs)));
+        };
         let record = use_up(cx, &role, &hash, found).await?;
         let networks = intersection(&record.token_bound_cidrs, &role.token_bound_cidrs);
         let networks = networks.ok_or_else(Refusal::denied)?;
         Ok(Reply::login(grant(&role, record.metadata, &networks)))
     }
+}
+
+/// A role with the secret id that belongs to it, by its hash; without one if the role needs none. `None` if the
+/// credentials are wrong.
+async fn credentials(
+    cx: Cx<'_>,
+    role_id: &str,
+    secret_id: Option<&str>,
+) -> Result<Option<(Role, Option<(String, SecretId)>)>, Refusal> {
+    let view = cx.view()?;
+    let (hashing, has_roles) = match Hashing::find(view).await? {
+        Some(hashing) => (hashing, true),
+        None => (Hashing::of_nobody(), false),
+    };
+    let (role, is_known) = role_or_decoy(view, &hashing, role_id).await?;
+    let hash = hashing.secret_id(&role.generation, secret_id.unwrap_or_default());
+    // Looked up also for the decoy, and for roles without secret ids: one path, one duration.
+    let found = records::secret_id(view, &role.generation, &hash).await?;
+    if !(is_known && has_roles) {
+        return Ok(None);
+    }
+    if !role.bind_secret_id {
+        return Ok(admits_without_secret(cx, &role).then_some((role, None)));
+    }
+    // A role that needs a secret id and got none is told the same as one that got a wrong one.
+    let found = found.filter(|_| secret_id.is_some());
+    Ok(found.map(|found| (role, Some((hash, found)))))
 }
 
 /// An id as it was submitted, without the spaces around it; too long is as good as absent.
@@ -68,14 +91,11 @@ async fn role_or_decoy(view: &View, hashing: &Hashing, role_id: &str) -> Result<
 }
 
 /// A role without secret ids is guarded by networks alone. Who comes from elsewhere proved nothing, and is told nothing.
-fn login_without_secret(cx: Cx<'_>, role: &Role) -> Result<Reply<Nothing>, Refusal> {
+fn admits_without_secret(cx: Cx<'_>, role: &Role) -> bool {
     let has_guard = !(role.secret_id_bound_cidrs.is_empty() && role.token_bound_cidrs.is_empty());
     let admitted =
         admits(&role.secret_id_bound_cidrs, cx.peer()) && admits(&role.token_bound_cidrs, cx.peer());
-    if !(has_guard && admitted) {
-        return Err(wrong());
-    }
-    Ok(Reply::login(grant(role, std::collections::BTreeMap::new(), &role.token_bound_cidrs)))
+    has_guard && admitted
 }
 
 /// Checks a secret id and takes one use of it, durably. What it returns may become a token.
@@ -120,11 +140,7 @@ fn check_networks(cx: Cx<'_>, role: &Role, record: &SecretId) -> Result<(), Refu
 }
 
 /// What the kernel is to make a token of. The role's name wins over a secret id's metadata of that name.
-fn grant(
-    role: &Role,
-    mut metadata: std::collections::BTreeMap<String, String>,
-    networks: &[Network],
-) -> TokenGrant {
+fn grant(role: &Role, mut metadata: BTreeMap<String, String>, networks: &[Network]) -> TokenGrant {
     metadata.insert("role_name".into(), role.name.clone());
     TokenGrant {
         policies: role.token_policies.clone(),

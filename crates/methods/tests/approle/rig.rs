@@ -144,6 +144,7 @@ impl Rig {
             peer: Some(self.peer),
             presented: None,
             private_space: None,
+            login_guard: None,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::{Clock as _, SystemClock, SystemEntropy};
-use coffre_core::{Kernel, Settings};
+use coffre_core::{Kernel, LockoutConfig, Settings};
 use coffre_http::config::{self, Config, Storage};
 use coffre_http::{Limits, Listener, tls};
 use coffre_storage::redb::{Redb, RedbOptions};
@@ -88,8 +88,19 @@ fn settings(config: &Config, address: Option<&String>) -> Settings {
         max_ttl: config.max_lease_ttl,
         storage_type: if matches!(config.storage, Storage::Memory) { "inmem" } else { "redb" },
         api_addr: config.api_addr.clone().or_else(|| address.cloned()).unwrap_or_default(),
+        lockout: config.user_lockout.iter().map(|(kind, said)| (kind.clone(), lockout(*said))).collect(),
         audit_over_http: config.audit.over_http,
         audit_directory: config.audit.directory.clone(),
+    }
+}
+
+/// 0 is "not said" for the kernel.
+fn lockout(said: config::UserLockout) -> LockoutConfig {
+    LockoutConfig {
+        threshold: said.threshold.unwrap_or_default(),
+        duration: said.duration.unwrap_or_default().as_secs(),
+        reset: said.counter_reset.unwrap_or_default().as_secs(),
+        disable: said.disable,
     }
 }
 
