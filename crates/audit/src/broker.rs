@@ -10,6 +10,8 @@ use coffre_api::{BoxFuture, RawInput, Refusal};
 use coffre_crypto::Key;
 use coffre_policy::{Caller, Permit, Subject};
 
+use crate::device::health::HealthReport;
+use crate::device::spec::Manner;
 use crate::device::{Device, DeviceError, Head};
 use crate::entry::{self, About, Half, RequestFacts};
 use crate::hasher::Hasher;
@@ -32,7 +34,7 @@ pub(crate) struct Enrolled {
     name: String,
     device: Box<dyn Device>,
     hasher: Hasher,
-    hash_accessors: bool,
+    manner: Manner,
     clock: Arc<dyn Clock>,
 }
 
@@ -54,14 +56,19 @@ impl Broker {
         Self { devices: ArcSwap::default(), changing: Mutex::new(()), clock, patience }
     }
 
-    /// Adds a device under a name such as `file/`. Its values are hashed under a subkey of `key`; `hash_accessors` is
-    /// Vault's `hmac_accessor`. With `test`, an entry is written first, and the device is only added if it took it.
+    /// The clock of entries.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Adds a device under a name such as `file/`. Its values are hashed under a subkey of `key`; `manner` is how its
+    /// entries tell. With `test`, an entry is written first, and the device is only added if it took it.
     pub async fn enable(
         &self,
         name: &str,
         device: Box<dyn Device>,
         key: &Key,
-        hash_accessors: bool,
+        manner: Manner,
         test: bool,
     ) -> Result<(), EnableError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -70,7 +77,7 @@ impl Broker {
             name: name.to_owned(),
             device,
             hasher: Hasher::new(key),
-            hash_accessors,
+            manner,
             clock: Arc::clone(&self.clock),
         };
         if self.has(name) {
@@ -144,6 +151,17 @@ impl Broker {
         self.devices.load().iter().filter_map(head).collect()
     }
 
+    /// Each device with what is known of it.
+    pub fn health(&self) -> Vec<(String, HealthReport)> {
+        let report = |device: &Arc<Enrolled>| (device.name.clone(), device.device.health().report());
+        self.devices.load().iter().map(report).collect()
+    }
+
+    /// Lets each device notice that its file was renamed or deleted.
+    pub fn follow(&self) {
+        self.devices.load().iter().for_each(|device| device.device.follow());
+    }
+
     /// Records a permitted request. Without this no engine can be called.
     pub async fn record_request<T: Subject>(
         &self,
@@ -200,7 +218,6 @@ impl Broker {
         let devices = self.devices.load_full();
         let recordings = devices.iter().map(|device| Recording {
             about: entry::about(device, facts, about, caller, raw),
-            optional: facts.disabling == Some(device.name.as_str()),
             device: Arc::clone(device),
         });
         let mut receipt = Receipt {
@@ -209,6 +226,9 @@ impl Broker {
                 .mount
                 .map(|m| m.readable_response_keys.to_vec())
                 .unwrap_or_default(),
+            op: about.op,
+            optional: facts.repairs_audit,
+            unrecorded: None,
             owed: true,
         };
         let now = self.clock.wall();
@@ -220,11 +240,15 @@ impl Broker {
             line
         };
         let lines = receipt.recordings.iter().map(entry).collect();
-        let taken = self.append_all(&receipt.recordings, lines).await;
-        if taken.is_err() {
-            receipt.owed = false;
+        match self.append_all(&receipt, lines).await {
+            Err(down) if receipt.optional => receipt.unrecorded = Some(down),
+            Err(down) => {
+                receipt.owed = false;
+                return Err(down);
+            }
+            Ok(()) => {}
         }
-        taken.map(|()| receipt)
+        Ok(receipt)
     }
 
     /// Queues the answer's entry at once; the future tells whether a device took it.
@@ -236,20 +260,28 @@ impl Broker {
         receipt.owed = false;
         let now = self.clock.wall();
         let receipt = &*receipt;
-        let entry = |recording| response_entry(now, recording, outcome, &receipt.readable_response_keys);
+        let entry = |recording| response_entry(now, recording, outcome, receipt);
         let lines = receipt.recordings.iter().map(entry).collect();
-        self.append_all(&receipt.recordings, lines)
+        let appended = self.append_all(receipt, lines);
+        async move {
+            let taken = appended.await;
+            if receipt.optional { Ok(()) } else { taken }
+        }
     }
 
     /// Gives each device its entry, then waits until one of them has taken it. If there are none, nothing is owed.
     fn append_all<'r>(
         &self,
-        recordings: &'r [Recording],
+        receipt: &'r Receipt,
         lines: Vec<Line>,
     ) -> impl Future<Output = Result<(), AuditDown>> + Send + use<'r> {
-        let started =
-            recordings.iter().zip(lines).map(|(r, line)| (r, Some(r.device.device.append(line)))).collect();
-        let patience = self.patience;
+        let started = receipt
+            .recordings
+            .iter()
+            .zip(lines)
+            .map(|(r, line)| (r, Some(r.device.device.append(line))))
+            .collect();
+        let patience = if receipt.optional { self.patience.min(SHORT_PATIENCE) } else { self.patience };
         async move { first_taken(started, patience).await }
     }
 }
@@ -264,10 +296,13 @@ impl Enrolled {
         &self.hasher
     }
 
-    pub(crate) const fn hashes_accessors(&self) -> bool {
-        self.hash_accessors
+    pub(crate) const fn manner(&self) -> Manner {
+        self.manner
     }
 }
+
+/// How long a request that mends audit waits for devices that may be dead.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What an answer's entry tells.
 enum Outcome<'a> {
@@ -279,31 +314,31 @@ fn response_entry(
     now: coffre_ambient::Wall,
     recording: &Recording,
     outcome: &Outcome<'_>,
-    readable: &[String],
+    receipt: &Receipt,
 ) -> Line {
     let mut line = entry::begin(now, Half::Response, &recording.about);
     match outcome {
-        Outcome::View(view) => entry::response(&mut line, &recording.device, view, readable),
+        Outcome::View(view) => {
+            entry::response(&mut line, &recording.device, view, receipt.op, &receipt.readable_response_keys)
+        }
         Outcome::Error(error) => field(&mut line, "error", error),
     }
     line
 }
 
 /// Records that no answer will come. Called from `Drop`: the entries are queued, nobody waits for them.
-pub(crate) fn abandon(recordings: &[Recording]) {
-    for recording in recordings {
+pub(crate) fn abandon(receipt: &Receipt) {
+    for recording in &receipt.recordings {
         let outcome = Outcome::Error("abandoned: the request ended before its answer was released");
-        let line = response_entry(recording.device.clock.wall(), recording, &outcome, &[]);
+        let line = response_entry(recording.device.clock.wall(), recording, &outcome, receipt);
         drop(recording.device.device.append(line));
     }
 }
 
 type Started<'r> = Vec<(&'r Recording, Option<BoxFuture<'r, Result<(), DeviceError>>>)>;
 
-/// Waits until one required device has taken its entry; the others have it queued. Only optional devices: waits for
-/// them, and passes whatever they say.
+/// Waits until one device has taken its entry; the others have it queued.
 async fn first_taken(mut started: Started<'_>, patience: Duration) -> Result<(), AuditDown> {
-    let required = started.iter().any(|(recording, _)| !recording.optional);
     if started.is_empty() {
         return Ok(());
     }
@@ -314,7 +349,6 @@ async fn first_taken(mut started: Started<'_>, patience: Duration) -> Result<(),
             let Poll::Ready(done) = future.as_mut().poll(cx) else { continue };
             *slot = None;
             match done {
-                Ok(()) if recording.optional && required => {}
                 Ok(()) => return Poll::Ready(true),
                 Err(error) => failures.push((recording.device.name.clone(), error)),
             }
@@ -322,10 +356,14 @@ async fn first_taken(mut started: Started<'_>, patience: Duration) -> Result<(),
         if started.iter().all(|(_, slot)| slot.is_none()) { Poll::Ready(false) } else { Poll::Pending }
     });
     let taken = tokio::time::timeout(patience, poll).await;
-    if matches!(taken, Ok(true)) || !required {
+    if matches!(taken, Ok(true)) {
         return Ok(());
     }
-    let silent = started.iter().filter(|(_, slot)| slot.is_some());
-    failures.extend(silent.map(|(recording, _)| (recording.device.name.clone(), DeviceError::Blocked)));
+    for (recording, slot) in &started {
+        if slot.is_some() {
+            recording.device.device.health().note(1, Err(&DeviceError::Blocked));
+            failures.push((recording.device.name.clone(), DeviceError::Blocked));
+        }
+    }
     Err(AuditDown { failures })
 }

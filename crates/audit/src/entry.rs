@@ -13,7 +13,7 @@ use crate::broker::Enrolled;
 use crate::hasher::Hasher;
 use crate::json::{Line, field, key, number, text, texts};
 use crate::released::AuditView;
-use crate::scan::{write_hashed, write_hashed_json};
+use crate::scan::{write_elided, write_hashed, write_hashed_json};
 
 /// What is known of a request besides its subject and caller. Borrowed: nothing of it is kept.
 #[derive(Clone, Copy, Default)]
@@ -27,9 +27,9 @@ pub struct RequestFacts<'a> {
     pub remote: Option<SocketAddr>,
     /// Headers that the operator chose to record.
     pub headers: &'a [AuditedHeader],
-    /// The device that this very request disables: its failure is no reason to stop, or a dead device could never be
-    /// disabled.
-    pub disabling: Option<&'a str>,
+    /// Whether the request looks at the devices or disables one. If no device takes it, it passes all the same, or
+    /// dead devices could never be removed.
+    pub repairs_audit: bool,
 }
 
 /// One header in the log.
@@ -191,7 +191,7 @@ fn accessor(line: &mut Line, device: &Enrolled, name: &str, accessor: &str) {
         return;
     }
     key(line, name);
-    if device.hashes_accessors() {
+    if device.manner().hash_accessors {
         device.hasher().write(line, accessor.as_bytes());
     } else {
         text(line, accessor);
@@ -293,8 +293,14 @@ fn headers(line: &mut Line, hasher: &Hasher, headers: &[AuditedHeader]) {
 /// The longest value of a header that stays readable.
 const LONGEST_HEADER: usize = 1024;
 
-/// The member `response`.
-pub(crate) fn response(line: &mut Line, device: &Enrolled, view: &AuditView<'_>, readable: &[String]) {
+/// The member `response`. `op` and `readable` are those of its request.
+pub(crate) fn response(
+    line: &mut Line,
+    device: &Enrolled,
+    view: &AuditView<'_>,
+    op: Op,
+    readable: &[String],
+) {
     key(line, "response");
     line.push(b'{');
     if let Some(block) = view.auth {
@@ -308,8 +314,12 @@ pub(crate) fn response(line: &mut Line, device: &Enrolled, view: &AuditView<'_>,
     if let Some(data) = view.data {
         let readable: Vec<&str> = readable.iter().map(String::as_str).collect();
         key(line, "data");
-        // EXPOSE: hashed scalar by scalar.
-        write_hashed(line, data.expose(), &readable, device.hasher());
+        let elides = op == Op::List && device.manner().elide_lists;
+        // EXPOSE: counted, or hashed scalar by scalar.
+        if !(elides && write_elided(line, data.expose(), device.hasher())) {
+            // EXPOSE: as above.
+            write_hashed(line, data.expose(), &readable, device.hasher());
+        }
     }
     if let Some(body) = view.other {
         key(line, "data");

@@ -27,8 +27,8 @@ mod released;
 mod scan;
 
 pub use broker::{Broker, EnableError};
-pub use device::file::{FileDevice, FileOptions};
-pub use device::options::{DeviceSpec, OptionsError};
+pub use device::health::{Condition, Health, HealthReport};
+pub use device::spec::{DeviceSpec, Manner, OptionsError};
 pub use device::{Device, DeviceError, Head};
 pub use entry::{About, AuditedHeader, RequestFacts};
 pub use hasher::Hasher;

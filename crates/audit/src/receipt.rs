@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use coffre_api::Op;
 use coffre_policy::{Caller, Existence};
 
 use crate::broker::{Enrolled, abandon};
@@ -45,6 +46,11 @@ impl<T> Admitted<T> {
 pub struct Receipt {
     pub(crate) recordings: Vec<Recording>,
     pub(crate) readable_response_keys: Vec<String>,
+    pub(crate) op: Op,
+    /// Whether the request passes also if no device takes it.
+    pub(crate) optional: bool,
+    /// What the devices said when it passed so.
+    pub(crate) unrecorded: Option<AuditDown>,
     /// Whether an answer is still owed.
     pub(crate) owed: bool,
 }
@@ -54,14 +60,20 @@ pub(crate) struct Recording {
     pub(crate) device: Arc<Enrolled>,
     /// The `auth` and `request` members, hashed for this device; the answer's entry repeats them.
     pub(crate) about: Vec<u8>,
-    /// Whether this device's failure is no reason to stop (it is the one being disabled).
-    pub(crate) optional: bool,
+}
+
+impl Receipt {
+    /// What each device said if none took the request and it passed all the same (it mends audit itself); for the
+    /// server's log.
+    pub const fn unrecorded(&self) -> Option<&AuditDown> {
+        self.unrecorded.as_ref()
+    }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
         if self.owed {
-            abandon(&self.recordings);
+            abandon(self);
         }
     }
 }

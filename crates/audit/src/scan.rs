@@ -1,11 +1,13 @@
 //! From JSON text to the same JSON with each scalar hashed, in one pass over the text and without a tree: numbers keep
 //! no second spelling, nesting needs no recursion, and nothing is copied that must be wiped.
 
+use std::collections::BTreeMap;
+
 use coffre_secret::SecretText;
 use serde_json::value::RawValue;
 
 use crate::hasher::Hasher;
-use crate::json::{Line, plain};
+use crate::json::{self, Line, plain};
 
 /// Keys longer than this are hashed like values: no one names a field so, but a secret in the wrong place may be that
 /// long.
@@ -48,6 +50,36 @@ pub(crate) fn write_hashed_json(line: &mut Line, json: &RawValue, readable: &[&s
         line.truncate(start);
         hasher.write(line, text.as_bytes());
     }
+}
+
+/// As [`write_hashed`], for the answer to a list: `keys` and `key_info` are told by their length alone. Whether it could.
+pub(crate) fn write_elided(line: &mut Line, text: &str, hasher: &Hasher) -> bool {
+    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return false };
+    let start = line.len();
+    line.push(b'{');
+    for (name, value) in members {
+        if line.len() > start + 1 {
+            line.push(b',');
+        }
+        json::text(line, &name);
+        line.push(b':');
+        match length(value.get()).filter(|_| matches!(name.as_str(), "keys" | "key_info")) {
+            Some(count) => line.extend_from_slice(count.to_string().as_bytes()),
+            None => write_hashed_json(line, value, &[], hasher),
+        }
+        if line.len() - start > LONGEST_RESULT {
+            line.truncate(start);
+            return false;
+        }
+    }
+    line.push(b'}');
+    true
+}
+
+/// The number of elements of a list or an object.
+fn length(json: &str) -> Option<usize> {
+    let list = serde_json::from_str::<Vec<&RawValue>>(json).map(|list| list.len());
+    list.or_else(|_| serde_json::from_str::<BTreeMap<String, &RawValue>>(json).map(|map| map.len())).ok()
 }
 
 /// Writes JSON as it is, on one line; too much of it is replaced by its hash.
@@ -275,6 +307,18 @@ mod tests {
         assert_eq!(hash_json(&deep, &[], &h), deep);
         let long_key = format!("{{\"{}\":1}}", "k".repeat(200));
         assert!(!hash_json(&long_key, &[], &h).contains("kkk"));
+    }
+
+    #[test]
+    fn lists_can_be_told_by_their_length() {
+        let h = hasher();
+        let mut line = Line::new();
+        let text = r#"{"keys":["a","b"],"key_info":{"a":{"x":1}},"other":"v"}"#;
+        assert!(write_elided(&mut line, text, &h));
+        let expected = format!(r#"{{"key_info":1,"keys":2,"other":"{}"}}"#, h.hash(b"v"));
+        assert_eq!(String::from_utf8(line.clone()).unwrap(), expected);
+        line.clear();
+        assert!(!write_elided(&mut line, "[1]", &h) && line.is_empty());
     }
 
     #[test]

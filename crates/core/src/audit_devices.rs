@@ -9,14 +9,14 @@
 //! log whose end was cut off while the server was down shows a gap at its next line.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use coffre_ambient::{Entropy, ids};
 use coffre_api::Refusal;
-use coffre_api::sys::audit::AuditOutput;
-use coffre_audit::{Broker, DeviceSpec, EnableError, FileDevice, Head};
+use coffre_api::sys::audit::{AuditOutput, AuditStatusOutput};
+use coffre_audit::{Broker, Condition, DeviceSpec, EnableError, Head, HealthReport};
 use coffre_barrier::{Unsealed, View, ViewBatch};
 use coffre_crypto::derive;
 use coffre_engine::storage;
@@ -35,7 +35,7 @@ pub(crate) struct DeviceRecord {
     pub(crate) uuid: String,
     /// Its name, with a slash at its end.
     pub(crate) path: String,
-    /// `file`.
+    /// `file`, `socket` or `syslog`.
     pub(crate) kind: String,
     /// For people.
     pub(crate) description: String,
@@ -60,7 +60,7 @@ pub(crate) struct HeadRecord {
 pub struct DeclaredDevice {
     /// Its name, without a slash at its end.
     pub path: String,
-    /// `file`.
+    /// `file`, `socket` or `syslog`.
     pub kind: String,
     /// For people.
     pub description: String,
@@ -80,6 +80,8 @@ pub(crate) struct AuditDevices {
     known: ArcSwap<BTreeMap<String, Arc<DeviceRecord>>>,
     /// What was kept last, by name.
     heads: Mutex<BTreeMap<String, HeadRecord>>,
+    /// How each device was when it was looked at last, by name.
+    conditions: StdMutex<BTreeMap<String, Condition>>,
     changing: Mutex<()>,
 }
 
@@ -103,6 +105,7 @@ impl AuditDevices {
             device_root,
             known: ArcSwap::default(),
             heads: Mutex::default(),
+            conditions: StdMutex::default(),
             changing: Mutex::default(),
         };
         devices.broker.disable_all();
@@ -170,9 +173,31 @@ impl AuditDevices {
         Ok(Some(Head { seq: record.seq, link }))
     }
 
-    /// All devices, by name.
-    pub(crate) fn list(&self) -> BTreeMap<String, AuditOutput> {
-        self.known.load().iter().map(|(name, record)| (name.clone(), record.output())).collect()
+    /// All devices, by name; in detail with how they are.
+    pub(crate) fn list(&self, detail: bool) -> BTreeMap<String, AuditOutput> {
+        let health: BTreeMap<String, HealthReport> =
+            if detail { self.broker.health().into_iter().collect() } else { BTreeMap::new() };
+        let known = self.known.load();
+        let output = |(name, record): (&String, &Arc<DeviceRecord>)| {
+            (name.clone(), AuditOutput { status: health.get(name).map(status), ..record.output() })
+        };
+        known.iter().map(output).collect()
+    }
+
+    /// Lets devices notice that their files were renamed or deleted, and tells the log of those that began to fail or
+    /// recovered. A timer calls it.
+    pub(crate) fn watch(&self) {
+        self.broker.follow();
+        let mut before = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = BTreeMap::new();
+        for (device, report) in self.broker.health() {
+            let then = before.get(&device).copied().unwrap_or(Condition::Healthy);
+            if then != report.condition {
+                log_condition(&device, &report);
+            }
+            now.insert(device, report.condition);
+        }
+        *before = now;
     }
 
     /// Opens a new device, writes a test entry, and records it.
@@ -220,17 +245,39 @@ impl AuditDevices {
         let key = derive::subkey(&self.device_root, &record.uuid);
         // A new device begins a new chain; one that was there before goes on where it was.
         let head = if test { None } else { self.kept_head(&record.path).await? };
-        let file = head.into_iter().fold(spec.file, coffre_audit::FileOptions::resuming);
-        let device =
-            FileDevice::open(file, &key, PATIENCE).map_err(|e| Refusal::invalid(e.to_string()).because(e))?;
-        let enabled =
-            self.broker.enable(&record.path, Box::new(device), &key, spec.hash_accessors, test).await;
+        let device = spec.open(&key, head, PATIENCE, Arc::clone(self.broker.clock()));
+        let device = device.map_err(|e| Refusal::invalid(e.to_string()).because(e))?;
+        let enabled = self.broker.enable(&record.path, device, &key, spec.manner, test).await;
         enabled.map_err(|e| match e {
             EnableError::InUse => Refusal::invalid(e.to_string()),
             EnableError::Device(cause) => {
                 Refusal::invalid(format!("sanity check failed: {cause}")).because(cause)
             }
         })
+    }
+}
+
+fn status(report: &HealthReport) -> AuditStatusOutput {
+    AuditStatusOutput {
+        condition: report.condition.word().to_owned(),
+        since: report.since.rfc3339(),
+        last_error: report.last_error.unwrap_or_default().to_owned(),
+        taken: report.taken,
+        lost: report.lost,
+    }
+}
+
+fn log_condition(device: &str, report: &HealthReport) {
+    let (condition, error, lost) =
+        (report.condition.word(), report.last_error.unwrap_or_default(), report.lost);
+    match report.condition {
+        Condition::Healthy => tracing::info!(device, lost, "the audit device works again"),
+        Condition::Degraded => {
+            tracing::warn!(device, condition, error, lost, "the audit device fails entries")
+        }
+        Condition::Dead => {
+            tracing::error!(device, condition, error, lost, "the audit device takes no entries")
+        }
     }
 }
 
@@ -242,6 +289,7 @@ impl DeviceRecord {
             options: self.options.clone(),
             local: self.local,
             path: self.path.clone(),
+            status: None,
         }
     }
 }

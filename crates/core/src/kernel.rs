@@ -261,6 +261,7 @@ impl Kernel {
     /// One round of the kernel's background work: what has ended is revoked. Idempotent; a timer calls it.
     pub async fn tick(&self) {
         let Some(active) = self.active() else { return };
+        active.audit.watch();
         let finished = active.tokens.finish_revocations().await;
         let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
         self.log_cause("revocation", finished.as_ref().err());

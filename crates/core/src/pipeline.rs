@@ -104,12 +104,15 @@ impl Kernel {
         around: &Surroundings,
     ) -> Released {
         let path = permit.subject().path().clone();
-        let device = disabled_device(incoming);
-        let facts = facts(incoming, around, device.as_deref());
+        let facts = RequestFacts { repairs_audit: repairs_audit(incoming), ..facts(incoming, around) };
         let (admitted, receipt) = match self.broker().record_request(permit, facts, &incoming.raw).await {
             Ok(recorded) => recorded,
             Err(down) => return self.audit_down(down),
         };
+        if let Some(down) = receipt.unrecorded() {
+            let request_id = around.request_id.as_str();
+            tracing::error!(request_id, path = %path, cause = %down, "done without any audit entry, to mend audit");
+        }
         let is_system = admitted.subject().mount().facts().kind == "system";
         let reply = match refuse_odd_slash(incoming, is_system) {
             Ok(()) => dispatch(&admitted, &incoming.raw, around).await,
@@ -146,9 +149,7 @@ impl Kernel {
         self.log_cause(&around.request_id, Some(&refusal));
         let refusal = refusal.of_request(&around.request_id);
         let about = About::subject(&resolved, Existence::Unknown);
-        self.broker()
-            .release_refused(facts(incoming, around, None), about, caller, &incoming.raw, refusal)
-            .await
+        self.broker().release_refused(facts(incoming, around), about, caller, &incoming.raw, refusal).await
     }
 
     /// No mount or no row: only those whose policies would allow the path learn that there is nothing.
@@ -179,7 +180,7 @@ impl Kernel {
         };
         let subject = Unrouted { op: incoming.op, path: incoming.path.clone(), wrap_ttl: incoming.wrap_ttl };
         let about = About::subject(&subject, Existence::Unknown);
-        let facts = facts(incoming, around, None);
+        let facts = facts(incoming, around);
         self.broker().release_refused(facts, about, caller.as_ref(), &incoming.raw, refusal).await
     }
 
@@ -260,25 +261,25 @@ fn refuse_odd_slash(incoming: &Incoming, is_system: bool) -> Result<(), Refusal>
     }
 }
 
-fn facts<'a>(
-    incoming: &'a Incoming,
-    around: &'a Surroundings,
-    disabling: Option<&'a str>,
-) -> RequestFacts<'a> {
+fn facts<'a>(incoming: &'a Incoming, around: &'a Surroundings) -> RequestFacts<'a> {
     let remote: Option<SocketAddr> = incoming.peer;
     RequestFacts {
         id: &around.request_id,
         token: around.presented.as_ref(),
         remote,
         headers: &incoming.headers,
-        disabling,
+        repairs_audit: false,
     }
 }
 
-/// The audit device that this very request disables: its failure is no reason to stop.
-fn disabled_device(incoming: &Incoming) -> Option<String> {
-    let name = incoming.path.as_str().strip_prefix("sys/audit/").filter(|_| incoming.op == Op::Delete)?;
-    Some(format!("{name}/"))
+/// Whether the request looks at the audit devices or disables one: the way out when all of them are dead.
+fn repairs_audit(incoming: &Incoming) -> bool {
+    let path = incoming.path.as_str();
+    match incoming.op {
+        Op::Read => path == "sys/audit",
+        Op::Delete => path.starts_with("sys/audit/"),
+        _ => false,
+    }
 }
 
 /// What a request without a mount or row is, for policy and audit.

@@ -14,13 +14,15 @@ use crate::{Access, Endpoint, Nothing, Op, SecretField, Template};
 pub struct EnableAuditInput {
     /// Its name.
     pub path: String,
-    /// `file`.
+    /// `file`, `socket` or `syslog`.
     #[serde(rename = "type", default)]
     pub r#type: String,
     /// For people.
     #[serde(default)]
     pub description: String,
-    /// Options of the device: `file_path`, `mode`, `hmac_accessor`, `log_raw`.
+    /// Options of the device. All: `hmac_accessor`, `elide_list_responses`, `format`. `file`: `file_path` (or `path`),
+    /// `mode`, `fsync`. `socket`: `address`, `socket_type`, `write_timeout`, `max_datagram`. `syslog`: the same, and
+    /// `facility` and `tag`.
     #[serde(default)]
     pub options: Option<KvPairs>,
     /// Kept and shown.
@@ -36,11 +38,36 @@ pub struct AuditPath {
     pub path: String,
 }
 
+/// What to tell of the devices.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SysListAuditInput")]
+pub struct ListAuditInput {
+    /// With `detail=true` each device comes with its `status`.
+    #[serde(default)]
+    pub detail: LooseBool,
+}
+
+/// How a device is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SysAuditStatusOutput")]
+pub struct AuditStatusOutput {
+    /// `healthy`, `degraded` (it failed the last entry, or has one in hand for too long) or `dead` (for half a minute).
+    pub condition: String,
+    /// Since when it has been well, or failing (RFC 3339).
+    pub since: String,
+    /// The class of its last failure; empty if there was none.
+    pub last_error: String,
+    /// Entries that it took since the server was unsealed.
+    pub taken: u64,
+    /// Entries that it did not take.
+    pub lost: u64,
+}
+
 /// A device.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SysAuditOutput")]
 pub struct AuditOutput {
-    /// `file`.
+    /// `file`, `socket` or `syslog`.
     #[serde(rename = "type")]
     pub r#type: String,
     /// For people.
@@ -51,6 +78,9 @@ pub struct AuditOutput {
     pub local: bool,
     /// Its name, with a slash at the end.
     pub path: String,
+    /// Only if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AuditStatusOutput>,
 }
 
 /// What to hash.
@@ -75,7 +105,7 @@ pub struct AuditHashOutput {
 pub struct ListAudit;
 
 impl Endpoint for ListAudit {
-    type Input = Nothing;
+    type Input = ListAuditInput;
     type Output = BTreeMap<String, AuditOutput>;
     const OP: Op = Op::Read;
     const PATH: Template = Template::new("audit");

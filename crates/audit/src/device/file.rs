@@ -6,82 +6,75 @@
 //! and one fdatasync.
 
 use std::future::ready;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coffre_api::BoxFuture;
-use coffre_crypto::Key;
 
 use crate::chain::ChainKey;
+use crate::device::health::Health;
 use crate::device::sink::Sink;
 use crate::device::target::Target;
 use crate::device::writer::Writer;
 use crate::device::{Device, DeviceError, Head};
 
-/// How to open a [`FileDevice`]; made by [`crate::DeviceSpec::parse`].
+/// Where and how a file device writes.
 #[derive(Clone, Debug)]
-pub struct FileOptions {
+pub(crate) struct FileOptions {
     pub(crate) target: Target,
     pub(crate) fsync: bool,
-    pub(crate) resume: Option<Head>,
 }
 
-impl FileOptions {
-    /// Continues the chain where it was when the server last kept its head: if the file ends before, the next line will
-    /// show the gap.
-    #[must_use]
-    pub const fn resuming(mut self, head: Head) -> Self {
-        self.resume = Some(head);
-        self
+/// Opens the target and continues its chain: with `resume` where the server last kept its head, so that a file that
+/// ends before shows the gap at its next line. A pipe that nobody empties fails an entry after `patience`.
+pub(crate) fn open(
+    options: FileOptions,
+    key: ChainKey,
+    resume: Option<Head>,
+    patience: Duration,
+    health: Arc<Health>,
+) -> Result<Box<dyn Device>, DeviceError> {
+    let sink = Sink::open(options.target, key, resume, options.fsync, patience)?;
+    Ok(if sink.is_prompt() {
+        Box::new(Prompt { sink: Mutex::new(sink), health })
+    } else {
+        Box::new(Writer::start(sink, health)?)
+    })
+}
+
+/// Writes by the request itself.
+struct Prompt {
+    sink: Mutex<Sink>,
+    health: Arc<Health>,
+}
+
+impl Prompt {
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A file, a pipe, the standard output, or nothing (`discard`).
-pub struct FileDevice(Mode);
-
-enum Mode {
-    Prompt(Mutex<Sink>),
-    Threaded(Writer),
-}
-
-impl FileDevice {
-    /// Opens the target and continues its chain. A pipe that nobody empties fails an entry after `patience`.
-    pub fn open(options: FileOptions, key: &Key, patience: Duration) -> Result<Self, DeviceError> {
-        let sink = Sink::open(options.target, ChainKey::new(key), options.resume, options.fsync, patience)?;
-        let mode = if sink.is_prompt() {
-            Mode::Prompt(Mutex::new(sink))
-        } else {
-            Mode::Threaded(Writer::start(sink)?)
-        };
-        Ok(Self(mode))
-    }
-}
-
-impl Device for FileDevice {
+impl Device for Prompt {
     fn append(&self, entry: Vec<u8>) -> BoxFuture<'_, Result<(), DeviceError>> {
-        match &self.0 {
-            Mode::Prompt(sink) => {
-                let written = sink.lock().unwrap_or_else(PoisonError::into_inner).append([entry]);
-                Box::pin(ready(written))
-            }
-            Mode::Threaded(writer) => Box::pin(writer.append(entry)),
-        }
+        let written = self.sink().append([entry]);
+        self.health.note(1, written.as_ref().copied());
+        Box::pin(ready(written))
     }
 
     fn reopen(&self) -> BoxFuture<'_, Result<(), DeviceError>> {
-        match &self.0 {
-            Mode::Prompt(sink) => {
-                let opened = sink.lock().unwrap_or_else(PoisonError::into_inner).reopen();
-                Box::pin(ready(opened))
-            }
-            Mode::Threaded(writer) => Box::pin(writer.reopen()),
-        }
+        let opened = self.sink().reopen();
+        Box::pin(ready(opened))
+    }
+
+    fn follow(&self) {
+        self.sink().follow();
     }
 
     fn head(&self) -> Option<Head> {
-        Some(match &self.0 {
-            Mode::Prompt(sink) => sink.lock().unwrap_or_else(PoisonError::into_inner).head(),
-            Mode::Threaded(writer) => writer.head(),
-        })
+        Some(self.sink().head())
+    }
+
+    fn health(&self) -> &Health {
+        &self.health
     }
 }

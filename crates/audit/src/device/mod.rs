@@ -1,12 +1,22 @@
 //! Where entries go.
 
-pub(crate) mod file;
-pub(crate) mod options;
+mod circuit;
+mod file;
+mod file_options;
+pub(crate) mod health;
+mod peer;
+mod remote;
+mod remote_options;
 mod sink;
+pub(crate) mod spec;
+mod syslog;
 mod target;
+mod wire;
 mod writer;
 
 use coffre_api::BoxFuture;
+
+use crate::device::health::Health;
 
 /// Something that keeps entries.
 pub trait Device: Send + Sync {
@@ -20,8 +30,14 @@ pub trait Device: Send + Sync {
     /// Opens the device's target anew (after log rotation), between two entries.
     fn reopen(&self) -> BoxFuture<'_, Result<(), DeviceError>>;
 
+    /// Opens the target anew if its name leads elsewhere by now: a file that was renamed or deleted. Never waits.
+    fn follow(&self);
+
     /// The last entry's place in the chain, for devices that chain.
     fn head(&self) -> Option<Head>;
+
+    /// What is known of the device.
+    fn health(&self) -> &Health;
 }
 
 /// A place in the hash chain.
@@ -53,10 +69,51 @@ pub enum DeviceError {
     /// Nobody takes what we write, or the disk hangs.
     #[error("the device did not take the entry in time; check who reads from it")]
     Blocked,
+    /// The peer of a socket cannot be reached, or hung up. Says no more: it would tell who listens where.
+    #[error("the device's peer does not take entries; check its address and socket_type, and that it runs")]
+    Unreachable(#[source] std::io::Error),
     /// The device was shut or its thread has ended.
     #[error("the device is shut")]
     Shut,
     /// Neither a regular file nor a pipe nor a character device.
     #[error("the device's target must be a regular file, a pipe or a terminal")]
     Target,
+    /// The file holds something else.
+    #[error("the file exists and holds no audit entries; choose a new file, or move that one away")]
+    Foreign,
+}
+
+impl DeviceError {
+    /// One word, for reports and numbers.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Write(error) if error.kind() == std::io::ErrorKind::StorageFull => "full",
+            Self::Write(_) => "write",
+            Self::Open(_) => "open",
+            Self::Taken => "taken",
+            Self::Blocked => "blocked",
+            Self::Unreachable(_) => "unreachable",
+            Self::Shut => "shut",
+            Self::Target => "target",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// The same failure again, for another who waits.
+    pub(crate) fn again(&self) -> Self {
+        let copy = |e: &std::io::Error| {
+            e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error)
+        };
+        match self {
+            Self::Write(e) => Self::Write(copy(e)),
+            Self::Open(e) => Self::Open(copy(e)),
+            Self::Taken => Self::Taken,
+            Self::Blocked => Self::Blocked,
+            Self::Unreachable(e) => Self::Unreachable(copy(e)),
+            Self::Shut => Self::Shut,
+            Self::Target => Self::Target,
+            Self::Foreign => Self::Foreign,
+        }
+    }
 }

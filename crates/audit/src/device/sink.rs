@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::chain::{Chain, ChainKey, LONGEST_LINE, head_of};
 use crate::device::target::Target;
+use crate::device::writer::EntrySink;
 use crate::device::{DeviceError, Head};
 use crate::json::Line;
 
@@ -63,6 +64,8 @@ impl Sink {
                     return Ok(());
                 }
                 lock(&file)?;
+                refuse_foreign(&file)?;
+                self.target.set_mode(&file);
                 self.torn = false;
                 self.continue_after(&file)?;
                 self.is_regular = true;
@@ -76,6 +79,16 @@ impl Sink {
         }
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Opens the target anew if its name leads to another file by now (it was renamed and nobody said so), or to none.
+    /// What goes wrong is left to the next attempt: the open file is still there.
+    pub(crate) fn follow(&mut self) {
+        let Some(file) = self.file.as_ref().filter(|_| self.is_regular) else { return };
+        let Ok(open) = rustix::fs::fstat(file) else { return };
+        if self.target.identity().is_some_and(|named| named != Some((open.st_dev, open.st_ino))) {
+            let _ = self.reopen();
+        }
     }
 
     /// Takes off a line that a crash cut short (it was never acknowledged), and continues the chain where the file's
@@ -113,6 +126,10 @@ impl Sink {
         if self.file.is_none() {
             return Ok(());
         }
+        if self.is_deleted() {
+            // What is written to a file without a name is gone.
+            self.reopen()?;
+        }
         let mut lines = if self.torn { vec![b'\n'] } else { Line::new() };
         let mut head = self.chain.head();
         for (at, entry) in entries.into_iter().enumerate() {
@@ -132,6 +149,12 @@ impl Sink {
             Some(file) if self.fsync && self.is_regular => file.sync_data().map_err(DeviceError::Write),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the open file has no name any more.
+    fn is_deleted(&self) -> bool {
+        let file = self.file.as_ref().filter(|_| self.is_regular);
+        file.is_some_and(|file| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0))
     }
 
     fn write_whole(&mut self, lines: &[u8]) -> Result<(), DeviceError> {
@@ -160,6 +183,47 @@ impl Sink {
             self.torn = !taken_back;
         }
         Err(error)
+    }
+}
+
+impl EntrySink for Sink {
+    fn append(&mut self, entries: Vec<Line>) -> Result<(), DeviceError> {
+        Self::append(self, entries)
+    }
+
+    fn reopen(&mut self) -> Result<(), DeviceError> {
+        Self::reopen(self)
+    }
+
+    fn follow(&mut self) {
+        Self::follow(self);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| wait_writable(file.as_fd(), Duration::ZERO).is_ok())
+    }
+
+    fn head(&self) -> Head {
+        self.chain.head()
+    }
+}
+
+/// A file that holds something else is not written to: a device must not be a way to spoil files of others.
+fn refuse_foreign(file: &File) -> Result<(), DeviceError> {
+    let mut start = [0; BEGINNING.len()];
+    let mut read = 0;
+    while let Some(rest) = start.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(DeviceError::Open(e)),
+        }
+    }
+    if BEGINNING.starts_with(start.get(..read).unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(DeviceError::Foreign)
     }
 }
 

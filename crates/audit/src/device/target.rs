@@ -33,6 +33,27 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Gives a regular file its mode. Somebody else's file that we may write all the same keeps its own.
+    pub(crate) fn set_mode(&self, file: &File) {
+        if let Self::Path { mode: Some(mode), .. } = self {
+            let _ = fchmod(file, Mode::from_raw_mode(*mode));
+        }
+    }
+
+    /// The file that the name leads to by now, as device and inode; the inner `None` if there is none. The outer `None` for
+    /// targets without a name, or if it cannot be told.
+    pub(crate) fn identity(&self) -> Option<Option<(u64, u64)>> {
+        let Self::Path { path, root, .. } = self else { return None };
+        let full = root.as_deref().map_or_else(|| path.clone(), |root| root.join(path));
+        match rustix::fs::lstat(&full) {
+            Ok(stat) => Some(Some((stat.st_dev, stat.st_ino))),
+            Err(Errno::NOENT) => Some(None),
+            Err(_) => None,
+        }
+    }
+}
+
 fn open_path(path: &Path, root: Option<&Path>, mode: Option<u32>) -> Result<File, DeviceError> {
     let wrap = |errno: Errno| DeviceError::Open(errno.into());
     let create = Mode::from_raw_mode(mode.unwrap_or(0o600));
@@ -41,13 +62,6 @@ fn open_path(path: &Path, root: Option<&Path>, mode: Option<u32>) -> Result<File
     let file = open_at(path, root, base | OFlags::RDWR | OFlags::CREATE, create).map_err(wrap)?;
     let stat = fstat(&file).map_err(wrap)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {
-            if let Some(mode) = mode {
-                // Somebody else's file that we may write all the same keeps its mode.
-                let _ = fchmod(&file, Mode::from_raw_mode(mode));
-            }
-            Ok(file)
-        }
         FileType::Fifo => {
             // While we hold a reading end ourselves, nothing would ever tell that nobody else reads.
             drop(file);

@@ -1,20 +1,40 @@
-//! A thread that owns a sink: for targets whose writes may wait (fsync, pipes, terminals).
+//! A thread that owns a sink: for targets whose writes may wait (fsync, pipes, terminals, sockets).
 //!
 //! Requests queue entries and wait; the thread takes all that are queued, writes them in one write (and one fsync), and
-//! wakes those who wait. The queue is the only channel and each entry has its own wake-up, so none can be lost.
+//! wakes those who wait. The queue is the only channel and each entry has its own wake-up, so none can be lost. A sink
+//! that kept the thread waiting is left alone for a while: entries fail at once until then.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use coffre_api::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::device::sink::Sink;
-use crate::device::{DeviceError, Head};
+use crate::device::circuit::Circuit;
+use crate::device::health::Health;
+use crate::device::{Device, DeviceError, Head};
 use crate::json::Line;
+
+/// What the thread writes to.
+pub(crate) trait EntrySink: Send + 'static {
+    /// Writes entries, all or none, as far as the target allows.
+    fn append(&mut self, entries: Vec<Line>) -> Result<(), DeviceError>;
+    /// Opens the target anew.
+    fn reopen(&mut self) -> Result<(), DeviceError>;
+    /// Opens the target anew if its name leads elsewhere.
+    fn follow(&mut self);
+    /// Whether a write would not wait, though the last one did.
+    fn is_ready(&self) -> bool;
+    /// The last entry's place in the chain.
+    fn head(&self) -> Head;
+}
 
 /// Entries that may wait; more are refused at once.
 const QUEUE: usize = 4096;
+/// Bytes that may wait; more are refused at once.
+const QUEUE_BYTES: usize = 32 << 20;
 /// Entries in one write.
 const BATCH: usize = 256;
 
@@ -23,37 +43,45 @@ type Answer = oneshot::Sender<Result<(), DeviceError>>;
 enum Job {
     Append(Line, Answer),
     Reopen(Answer),
+    Follow,
 }
 
 /// The queue's near end. The thread ends when this is dropped and the queue is empty.
 pub(crate) struct Writer {
     queue: SyncSender<Job>,
-    head: Arc<Mutex<Head>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    head: Mutex<Head>,
+    /// Bytes in the queue.
+    waiting: AtomicUsize,
+    health: Arc<Health>,
 }
 
 impl Writer {
-    pub(crate) fn start(sink: Sink) -> Result<Self, DeviceError> {
+    pub(crate) fn start(sink: impl EntrySink, health: Arc<Health>) -> Result<Self, DeviceError> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let head = Arc::new(Mutex::new(sink.head()));
-        let shown = Arc::clone(&head);
+        let shared = Arc::new(Shared { head: Mutex::new(sink.head()), waiting: AtomicUsize::new(0), health });
+        let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("audit-writer".into());
-        thread.spawn(move || run(sink, &jobs, &shown)).map_err(DeviceError::Open)?;
-        Ok(Self { queue, head })
+        thread
+            .spawn(move || Thread { sink, shared: theirs, circuit: Circuit::default() }.run(&jobs))
+            .map_err(DeviceError::Open)?;
+        Ok(Self { queue, shared })
     }
 
-    pub(crate) fn head(&self) -> Head {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues an entry now; the future waits for the thread's word.
-    pub(crate) fn append(&self, entry: Line) -> impl Future<Output = Result<(), DeviceError>> + Send + use<> {
-        let (answer, waiting) = oneshot::channel();
-        await_word(self.send(Job::Append(entry, answer)), waiting)
-    }
-
-    pub(crate) fn reopen(&self) -> impl Future<Output = Result<(), DeviceError>> + Send + use<> {
-        let (answer, waiting) = oneshot::channel();
-        await_word(self.send(Job::Reopen(answer)), waiting)
+    fn queue(&self, entry: Line, answer: Answer) -> Result<(), DeviceError> {
+        let len = entry.len();
+        if self.shared.waiting.fetch_add(len, Ordering::Relaxed) > QUEUE_BYTES {
+            self.shared.waiting.fetch_sub(len, Ordering::Relaxed);
+            self.shared.health.note(1, Err(&DeviceError::Blocked));
+            return Err(DeviceError::Blocked);
+        }
+        self.send(Job::Append(entry, answer)).inspect_err(|error| {
+            self.shared.waiting.fetch_sub(len, Ordering::Relaxed);
+            self.shared.health.note(1, Err(error));
+        })
     }
 
     fn send(&self, job: Job) -> Result<(), DeviceError> {
@@ -61,6 +89,32 @@ impl Writer {
             TrySendError::Full(_) => DeviceError::Blocked,
             TrySendError::Disconnected(_) => DeviceError::Shut,
         })
+    }
+}
+
+impl Device for Writer {
+    /// Queues the entry now; the future waits for the thread's word.
+    fn append(&self, entry: Line) -> BoxFuture<'_, Result<(), DeviceError>> {
+        let (answer, waiting) = oneshot::channel();
+        Box::pin(await_word(self.queue(entry, answer), waiting))
+    }
+
+    fn reopen(&self) -> BoxFuture<'_, Result<(), DeviceError>> {
+        let (answer, waiting) = oneshot::channel();
+        Box::pin(await_word(self.send(Job::Reopen(answer)), waiting))
+    }
+
+    fn follow(&self) {
+        // A full queue means that the thread is late; it is asked again soon.
+        let _ = self.send(Job::Follow);
+    }
+
+    fn head(&self) -> Option<Head> {
+        Some(*self.shared.head.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn health(&self) -> &Health {
+        &self.shared.health
     }
 }
 
@@ -72,54 +126,74 @@ async fn await_word(
     waiting.await.unwrap_or(Err(DeviceError::Shut))
 }
 
-fn run(mut sink: Sink, jobs: &Receiver<Job>, head: &Mutex<Head>) {
-    while let Ok(first) = jobs.recv() {
-        let mut entries = Vec::new();
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next.take() {
-            match job {
-                Job::Append(entry, answer) => {
-                    entries.push(entry);
-                    answers.push(answer);
+/// The far end.
+struct Thread<S> {
+    sink: S,
+    shared: Arc<Shared>,
+    circuit: Circuit,
+}
+
+/// What is written together.
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<Line>,
+    answers: Vec<Answer>,
+}
+
+impl<S: EntrySink> Thread<S> {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut gathered = Gathered::default();
+            let mut next = Some(first);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Append(entry, answer) => {
+                        self.shared.waiting.fetch_sub(entry.len(), Ordering::Relaxed);
+                        gathered.entries.push(entry);
+                        gathered.answers.push(answer);
+                    }
+                    Job::Reopen(answer) => {
+                        self.write(&mut gathered);
+                        let _ = answer.send(self.sink.reopen());
+                    }
+                    Job::Follow => {
+                        self.write(&mut gathered);
+                        self.sink.follow();
+                    }
                 }
-                Job::Reopen(answer) => {
-                    write(&mut sink, &mut entries, &mut answers);
-                    let _ = answer.send(sink.reopen());
+                if gathered.entries.len() < BATCH {
+                    next = jobs.try_recv().ok();
                 }
             }
-            if entries.len() < BATCH {
-                next = jobs.try_recv().ok();
-            }
+            self.write(&mut gathered);
         }
-        write(&mut sink, &mut entries, &mut answers);
-        *head.lock().unwrap_or_else(PoisonError::into_inner) = sink.head();
     }
-}
 
-/// Writes what was gathered, all or nothing, and tells those who wait.
-fn write(sink: &mut Sink, entries: &mut Vec<Line>, answers: &mut Vec<Answer>) {
-    if entries.is_empty() {
-        return;
+    /// Writes what was gathered, all or nothing, and tells those who wait.
+    fn write(&mut self, gathered: &mut Gathered) {
+        let count = gathered.entries.len();
+        if count == 0 {
+            return;
+        }
+        let done = self.attempt(std::mem::take(&mut gathered.entries));
+        self.shared.health.end(count, done.as_ref().copied());
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = self.sink.head();
+        for answer in gathered.answers.drain(..) {
+            // Somebody who no longer waits is no error.
+            let _ = answer.send(done.as_ref().copied().map_err(DeviceError::again));
+        }
     }
-    let done = sink.append(std::mem::take(entries));
-    for answer in answers.drain(..) {
-        // Somebody who no longer waits is no error.
-        let _ = answer.send(done.as_ref().copied().map_err(copy));
-    }
-}
 
-/// The same failure for each who waits.
-fn copy(error: &DeviceError) -> DeviceError {
-    let again = |e: &std::io::Error| {
-        e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error)
-    };
-    match error {
-        DeviceError::Write(e) => DeviceError::Write(again(e)),
-        DeviceError::Open(e) => DeviceError::Open(again(e)),
-        DeviceError::Taken => DeviceError::Taken,
-        DeviceError::Blocked => DeviceError::Blocked,
-        DeviceError::Shut => DeviceError::Shut,
-        DeviceError::Target => DeviceError::Target,
+    fn attempt(&mut self, entries: Vec<Line>) -> Result<(), DeviceError> {
+        let health = Arc::clone(&self.shared.health);
+        if let Some(refusal) = self.circuit.refusal(health.clock().boot())
+            && !self.sink.is_ready()
+        {
+            return Err(refusal);
+        }
+        health.begin();
+        let done = self.sink.append(entries);
+        self.circuit.learn(health.clock().boot(), done.as_ref().copied());
+        done
     }
 }

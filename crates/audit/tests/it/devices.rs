@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::world::{Answer, PATIENCE, World, ask, key, open, permit, spec, token};
+use crate::world::{Answer, PATIENCE, World, ask, key, open, permit, spec, token, try_open};
 use coffre_ambient::{Clock, SystemClock};
 use coffre_api::{BoxFuture, RawInput, RawJson, Refusal};
 use coffre_audit::chain::{Broken, ChainKey, verify};
 use coffre_audit::{
-    Broker, Device, DeviceError, DeviceSpec, EnableError, FileDevice, Head, Outgoing, Released, RequestFacts,
+    Broker, Condition, Device, DeviceError, DeviceSpec, EnableError, Head, Health, Manner, Outgoing,
+    Released, RequestFacts,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -21,6 +22,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 struct Moody {
     works: Arc<AtomicBool>,
     blocks: bool,
+    health: Health,
 }
 
 impl Device for Moody {
@@ -37,11 +39,16 @@ impl Device for Moody {
     fn head(&self) -> Option<Head> {
         None
     }
+    fn follow(&self) {}
+    fn health(&self) -> &Health {
+        &self.health
+    }
 }
 
 async fn moody(broker: &Broker, name: &str, works: &Arc<AtomicBool>, blocks: bool) {
-    let device = Moody { works: Arc::clone(works), blocks };
-    broker.enable(name, Box::new(device), &key(9), true, false).await.unwrap();
+    let health = Health::new(Arc::new(SystemClock));
+    let device: Box<dyn Device> = Box::new(Moody { works: Arc::clone(works), blocks, health });
+    broker.enable(name, device, &key(9), Manner::default(), false).await.unwrap();
 }
 
 fn check(path: &Path) -> Result<coffre_audit::chain::Verified, Broken> {
@@ -93,22 +100,21 @@ async fn a_blocked_device_fails_requests_in_time_and_can_be_disabled() {
     assert!(ask(&world.broker, "id", &RawInput::empty(), Answer::default()).await.is_err());
     assert!(SystemClock.boot() - start < PATIENCE * 4);
 
-    // The request that disables it is not held up by it for ever.
+    assert_eq!(world.broker.health()[0].1.condition, Condition::Degraded);
+
+    // The request that disables it is not held up by it for ever; nor is it by others that are dead as well.
+    works.store(false, Ordering::SeqCst);
+    moody(&world.broker, "dead/", &works, false).await;
     let raw = RawInput::empty();
-    let facts = RequestFacts { id: "id", disabling: Some("blocked/"), ..RequestFacts::default() };
+    let facts = RequestFacts { id: "id", repairs_audit: true, ..RequestFacts::default() };
     let permit = permit(&token(), "sys/audit/blocked", &raw);
     let (_admitted, receipt) = world.broker.record_request(permit, facts, &raw).await.unwrap();
+    assert_eq!(receipt.unrecorded().unwrap().failures().count(), 2);
     assert!(world.broker.disable("blocked/"));
     let released = world.broker.release(receipt, Ok(Box::new(Answer::default()))).await;
     assert!(matches!(released.into_outgoing(), Outgoing::Reply(_)));
     assert!(!world.broker.disable("blocked/") && !world.broker.has("blocked/"));
-
-    // With another device enabled, that one must take the entry.
-    works.store(false, Ordering::SeqCst);
-    moody(&world.broker, "dead/", &works, false).await;
-    moody(&world.broker, "blocked/", &works, true).await;
-    let permit = crate::world::permit(&token(), "sys/audit/blocked", &raw);
-    assert!(world.broker.record_request(permit, facts, &raw).await.is_err());
+    assert!(ask(&world.broker, "id", &raw, Answer::default()).await.is_err());
 }
 
 #[tokio::test]
@@ -116,12 +122,12 @@ async fn a_pipe_without_a_reader_is_refused_and_a_full_one_fails_in_time() {
     let world = World::new();
     let pipe = world.dir.path().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    let opened = FileDevice::open(spec(&pipe, &[]).file, &key(1), PATIENCE);
+    let opened = try_open(&spec(&pipe, &[]), None, 1);
     assert!(matches!(opened, Err(DeviceError::Open(_))));
 
     let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     let device = open(&pipe, &[], 1);
-    world.broker.enable("pipe/", Box::new(device), &key(1), true, true).await.unwrap();
+    world.broker.enable("pipe/", device, &key(1), Manner::default(), true).await.unwrap();
     let mut failed = 0;
     let raw = RawInput::empty();
     for _ in 0..200 {
@@ -157,8 +163,8 @@ async fn a_pipe_without_a_reader_is_refused_and_a_full_one_fails_in_time() {
 #[tokio::test]
 async fn a_full_disk_fails_and_leaves_no_half_line() {
     let world = World::new();
-    let device = FileDevice::open(spec(Path::new("/dev/full"), &[]).file, &key(1), PATIENCE).unwrap();
-    let refused = world.broker.enable("full/", Box::new(device), &key(1), true, true).await;
+    let device = open(Path::new("/dev/full"), &[], 1);
+    let refused = world.broker.enable("full/", device, &key(1), Manner::default(), true).await;
     assert!(matches!(refused, Err(EnableError::Device(DeviceError::Write(_)))));
     assert!(!world.broker.has("full/"));
 }
@@ -230,7 +236,7 @@ async fn a_restart_continues_the_chain_and_drops_a_torn_line() {
         {
             let broker = Broker::new(Arc::new(SystemClock), PATIENCE);
             let device = open(&world.log(), &[], 1);
-            broker.enable("file/", Box::new(device), &key(1), true, false).await.unwrap();
+            broker.enable("file/", device, &key(1), Manner::default(), false).await.unwrap();
             ask(&broker, "id", &RawInput::empty(), Answer::default()).await.unwrap();
             assert_eq!(broker.heads()[0].1.seq, 2 * (round + 1));
         }
@@ -258,9 +264,8 @@ async fn lines_cut_off_before_a_restart_leave_a_gap_that_is_found() {
     std::fs::write(world.log(), cut.join("\n") + "\n").unwrap();
     assert!(check(&world.log()).unwrap().to != kept);
 
-    let options = spec(&world.log(), &[]).file.resuming(kept);
-    let device = FileDevice::open(options, &key(1), PATIENCE).unwrap();
-    world.broker.enable("file/", Box::new(device), &key(1), true, false).await.unwrap();
+    let device = try_open(&spec(&world.log(), &[]), Some(kept), 1).unwrap();
+    world.broker.enable("file/", device, &key(1), Manner::default(), false).await.unwrap();
     ask(&world.broker, "id", &RawInput::empty(), Answer::default()).await.unwrap();
     assert!(matches!(check(&world.log()), Err(Broken::Order { line: 5, expected: 5, found: 7 })));
 }
@@ -269,7 +274,7 @@ async fn lines_cut_off_before_a_restart_leave_a_gap_that_is_found() {
 fn one_file_has_one_writer() {
     let world = World::new();
     let first = open(&world.log(), &[], 1);
-    let second = FileDevice::open(spec(&world.log(), &[]).file, &key(1), PATIENCE);
+    let second = try_open(&spec(&world.log(), &[]), None, 1);
     assert!(matches!(second, Err(DeviceError::Taken)));
     drop(first);
     open(&world.log(), &[], 1);
@@ -290,7 +295,7 @@ fn files_are_private_and_stay_in_their_directory() {
     let open = |path: &str| {
         let options = std::collections::BTreeMap::from([("file_path".to_owned(), path.to_owned())]);
         let spec = DeviceSpec::parse("file", &options, Some(&root)).map_err(|e| e.to_string())?;
-        FileDevice::open(spec.file, &key(1), PATIENCE).map_err(|e| e.to_string())
+        try_open(&spec, None, 1).map_err(|e| e.to_string())
     };
     for path in ["link/x", "file", "../outside/x", "/etc/coffre-test"] {
         let error = open(path).err().unwrap();
@@ -302,12 +307,48 @@ fn files_are_private_and_stay_in_their_directory() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_deleted_or_renamed_is_noticed() {
+    let world = World::with_file(&[]).await;
+    let raw = RawInput::empty();
+    ask(&world.broker, "id", &raw, Answer::default()).await.unwrap();
+    // Deleted: not one entry goes where nobody finds it.
+    std::fs::remove_file(world.log()).unwrap();
+    ask(&world.broker, "id", &raw, Answer::default()).await.unwrap();
+    let told = check(&world.log()).unwrap();
+    assert_eq!((told.lines, told.from.seq), (2, 2));
+    // Renamed, and nobody said so: entries go on where they went, until it is noticed.
+    let renamed = world.dir.path().join("renamed");
+    std::fs::rename(world.log(), &renamed).unwrap();
+    ask(&world.broker, "id", &raw, Answer::default()).await.unwrap();
+    assert_eq!(check(&renamed).unwrap().lines, 4);
+    world.broker.follow();
+    ask(&world.broker, "id", &raw, Answer::default()).await.unwrap();
+    assert_eq!((check(&renamed).unwrap().lines, check(&world.log()).unwrap().lines), (4, 2));
+}
+
+#[test]
+fn a_file_of_somebody_else_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    for foreign in ["#!/bin/sh\n", "{\"storage\":1}", "\n", "{\"time\":1}\n"] {
+        std::fs::write(world.log(), foreign).unwrap();
+        std::fs::set_permissions(world.log(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = try_open(&spec(&world.log(), &[]), None, 1);
+        assert!(matches!(refused, Err(DeviceError::Foreign)), "{foreign}");
+        assert_eq!(std::fs::read_to_string(world.log()).unwrap(), foreign);
+        assert_eq!(std::fs::metadata(world.log()).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+}
+
+#[tokio::test]
 async fn discard_takes_everything() {
     let world = World::new();
     let device = open(Path::new("discard"), &[], 1);
-    world.broker.enable("none/", Box::new(device), &key(1), true, true).await.unwrap();
-    let error =
-        world.broker.enable("none/", Box::new(open(Path::new("discard"), &[], 1)), &key(1), true, true).await;
+    world.broker.enable("none/", device, &key(1), Manner::default(), true).await.unwrap();
+    let error = world
+        .broker
+        .enable("none/", open(Path::new("discard"), &[], 1), &key(1), Manner::default(), true)
+        .await;
     assert!(matches!(error, Err(EnableError::InUse)));
     let raw = RawInput::empty();
     let facts = RequestFacts { id: "id", ..RequestFacts::default() };
@@ -325,7 +366,7 @@ async fn victim() {
     let Ok(log) = std::env::var(VICTIM) else { return };
     let broker = Broker::new(Arc::new(SystemClock), PATIENCE);
     let device = open(Path::new(&log), &[], 1);
-    broker.enable("file/", Box::new(device), &key(1), true, false).await.unwrap();
+    broker.enable("file/", device, &key(1), Manner::default(), false).await.unwrap();
     for n in 0.. {
         let id = format!("id-{n}");
         if ask(&broker, &id, &RawInput::empty(), Answer::default()).await.is_err() {

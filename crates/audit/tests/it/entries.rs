@@ -3,7 +3,7 @@
 
 use crate::world::{Answer, World, ask, json, open, permit, token};
 use coffre_api::{Access, AuthBlock, Op, RawInput, RawJson, Refusal, VaultPath, WrapInfo};
-use coffre_audit::{About, AuditedHeader, Outgoing, RequestFacts, release_sealed};
+use coffre_audit::{About, AuditedHeader, Manner, Outgoing, RequestFacts, release_sealed};
 use coffre_policy::Existence;
 use coffre_secret::{SecretText, SecretVec};
 
@@ -154,8 +154,9 @@ async fn a_request_that_ends_early_is_told_as_abandoned() {
 async fn each_device_hashes_for_itself() {
     let world = World::with_file(&[]).await;
     let other = world.dir.path().join("other.log");
-    let device = Box::new(open(&other, &[], 2));
-    world.broker.enable("other/", device, &crate::world::key(2), false, true).await.unwrap();
+    let device = open(&other, &[], 2);
+    let manner = Manner { hash_accessors: false, elide_lists: false };
+    world.broker.enable("other/", device, &crate::world::key(2), manner, true).await.unwrap();
     let token = token();
     let presented = SecretText::from("hvs.CANARY-token");
     for id in ["a", "b"] {

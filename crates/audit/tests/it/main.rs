@@ -3,4 +3,5 @@
 
 mod devices;
 mod entries;
+mod remote;
 mod world;

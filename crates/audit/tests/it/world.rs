@@ -8,7 +8,8 @@ use std::time::Duration;
 use coffre_ambient::{SystemClock, Wall};
 use coffre_api::{Access, AuthBlock, Op, RawInput, RawJson, VaultPath, WrapInfo};
 use coffre_audit::{
-    AuditDown, AuditView, Broker, DeviceSpec, FileDevice, Outgoing, Releasable, RequestFacts, Wire,
+    AuditDown, AuditView, Broker, Device, DeviceError, DeviceSpec, Head, Manner, Outgoing, Releasable,
+    RequestFacts, Wire,
 };
 use coffre_crypto::Key;
 use coffre_policy::{Acl, Caller, Existence, MountLabel, Permit, Subject, TokenCaller, authorize};
@@ -31,8 +32,16 @@ pub(crate) fn spec(path: &Path, more: &[(&str, &str)]) -> DeviceSpec {
     DeviceSpec::parse("file", &options, None).unwrap()
 }
 
-pub(crate) fn open(path: &Path, more: &[(&str, &str)], byte: u8) -> FileDevice {
-    FileDevice::open(spec(path, more).file, &key(byte), PATIENCE).unwrap()
+pub(crate) fn try_open(
+    spec: &DeviceSpec,
+    resume: Option<Head>,
+    byte: u8,
+) -> Result<Box<dyn Device>, DeviceError> {
+    spec.open(&key(byte), resume, PATIENCE, Arc::new(SystemClock))
+}
+
+pub(crate) fn open(path: &Path, more: &[(&str, &str)], byte: u8) -> Box<dyn Device> {
+    try_open(&spec(path, more), None, byte).unwrap()
 }
 
 impl World {
@@ -46,7 +55,7 @@ impl World {
     pub(crate) async fn with_file(more: &[(&str, &str)]) -> Self {
         let world = Self::new();
         let device = open(&world.log(), more, 1);
-        world.broker.enable("file/", Box::new(device), &key(1), true, false).await.unwrap();
+        world.broker.enable("file/", device, &key(1), Manner::default(), false).await.unwrap();
         world
     }
 

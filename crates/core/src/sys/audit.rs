@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coffre_api::sys::audit::{
     AuditHash, AuditHashInput, AuditHashOutput, AuditOutput, AuditPath, DisableAudit, EnableAudit,
-    EnableAuditInput, ListAudit,
+    EnableAuditInput, ListAudit, ListAuditInput,
 };
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};
@@ -13,8 +13,12 @@ use super::Sys;
 use crate::audit_devices::DeviceRecord;
 
 impl Serve<ListAudit> for Sys {
-    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<BTreeMap<String, AuditOutput>>, Refusal> {
-        Ok(Reply::data(self.active()?.audit.list()))
+    async fn serve(
+        &self,
+        _: Cx<'_>,
+        input: ListAuditInput,
+    ) -> Result<Reply<BTreeMap<String, AuditOutput>>, Refusal> {
+        Ok(Reply::data(self.active()?.audit.list(input.detail.0)))
     }
 }
 
