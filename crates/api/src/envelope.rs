@@ -59,6 +59,9 @@ pub struct AuthBlock {
     pub policies: Vec<String>,
     /// The token's own policies.
     pub token_policies: Vec<String>,
+    /// What the caller's entity and its groups add; absent if nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_policies: Option<Vec<String>>,
     /// What the login method tells about the caller.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Seconds.

@@ -15,6 +15,7 @@ pub mod coerce;
 pub mod cubbyhole;
 mod endpoint;
 mod envelope;
+pub mod identity;
 pub mod kv1;
 pub mod kv2;
 mod op;

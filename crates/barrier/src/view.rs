@@ -77,6 +77,14 @@ impl ViewBatch {
         self
     }
 
+    /// Adds everything that another batch of the same view does, after what this one does.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.absent.extend(other.absent);
+        self.steps.extend(other.steps);
+        self
+    }
+
     /// The batch fails with [`BarrierError::Exists`], and changes nothing, if there is a record at this path.
     #[must_use]
     pub fn expect_absent(mut self, path: impl Into<String>) -> Self {

@@ -12,6 +12,7 @@ use coffre_engine::Meta;
 
 use crate::audit_devices::AuditDevices;
 use crate::header_rules::HeaderRules;
+use crate::identity::IdentityStore;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
 use crate::lockout::Lockout;
@@ -26,6 +27,8 @@ pub struct Active {
     pub policies: Arc<PolicyStore>,
     /// The tokens.
     pub tokens: Arc<TokenStore>,
+    /// Entities, aliases and groups.
+    pub identity: Arc<IdentityStore>,
     /// The mounts.
     pub(crate) mounts: MountTable,
     /// Failed logins and locked names.
@@ -64,7 +67,9 @@ impl Active {
             cubbyhole.ok_or_else(|| Refusal::bug("the mount cubbyhole/ is missing from storage"))?;
         let clock = Arc::clone(kernel.clock());
         let lockout = Lockout::load(unsealed, Arc::clone(&clock)).await?;
-        let tokens = TokenStore::new(unsealed, cubbyhole, Arc::clone(&policies), clock, entropy)?;
+        let identity = Arc::new(IdentityStore::new(unsealed, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let (known, who) = (Arc::clone(&policies), Arc::clone(&identity));
+        let tokens = TokenStore::new(unsealed, cubbyhole, known, who, clock, entropy)?;
         let audit =
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
                 .await?;
@@ -73,6 +78,7 @@ impl Active {
         let passwords = PasswordPolicies::new(root);
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
-        Ok(Self { policies, tokens: Arc::new(tokens), mounts, lockout, audit, header_rules, passwords })
+        let tokens = Arc::new(tokens);
+        Ok(Self { policies, tokens, identity, mounts, lockout, audit, header_rules, passwords })
     }
 }

@@ -37,5 +37,7 @@ pub(crate) async fn authenticate(
     };
     let found = tokens.find(tokens.key_of(token)).await?;
     let Some(live) = found.filter(|live| live.allows(peer)) else { return Ok(nobody()) };
-    Ok(Identified { caller: Caller::token(Arc::clone(&live.caller)), live: Some(live) })
+    // Who is disabled or gone is nobody.
+    let Some(caller) = tokens.caller_of(&live).await? else { return Ok(nobody()) };
+    Ok(Identified { caller: Caller::token(caller), live: Some(live) })
 }

@@ -12,6 +12,7 @@ use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
 
+use crate::identity::method::Identity;
 use crate::kernel::Kernel;
 use crate::keys;
 use crate::mounts::MountEntry;
@@ -33,6 +34,7 @@ pub(crate) fn build(
     let mount = match entry.kind.as_str() {
         "system" => Mount::new(facts, Sys::new(kernel), view),
         "cubbyhole" => Mount::new(facts, Cubbyhole, view),
+        "identity" => Mount::new(facts, Identity::new(kernel), view),
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
         "approle" => Mount::new(facts, AppRole, view),
         kind => match kv::parse_version(kind, &entry.options)? {

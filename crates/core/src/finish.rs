@@ -13,7 +13,8 @@ use coffre_engine::{AnyReply, Auth, MountFacts, Shape, TokenGrant, TokenKind};
 use coffre_secret::SecretText;
 
 use crate::active::Active;
-use crate::tokens::{Bounds, Created, NewToken, admits, lifetime, networks};
+use crate::identity::{Bound, LoginName};
+use crate::tokens::{Bounds, Created, LiveToken, NewToken, TokenStore, admits, lifetime, networks};
 use crate::wrap;
 
 /// Turns an engine's reply into an answer: makes the token of a login, wraps, and puts the envelope around it.
@@ -151,7 +152,11 @@ impl Finisher<'_> {
             "" => mount.to_owned(),
             name => format!("{mount}-{name}"),
         };
+        let bound = self.bind(&grant).await?;
+        let (entity, joining, _held) = bound.map_or_else(Default::default, Bound::into_parts);
         let created = self.active.tokens.create(NewToken {
+            entity,
+            joining,
             policies,
             path: self.path.as_str().to_owned(),
             mount: self.mount.accessor.clone(),
@@ -170,7 +175,21 @@ impl Finisher<'_> {
         });
         let created = created.await?;
         self.still_mounted(&created).await?;
-        Ok(auth_block(created.token, &created.live.record, life.ttl))
+        auth_block(&self.active.tokens, created.token, &created.live, life.ttl).await
+    }
+
+    /// The entity behind a login; it is made, if it is new, together with the token.
+    async fn bind(&self, grant: &TokenGrant) -> Result<Option<Bound>, Refusal> {
+        if grant.alias.is_empty() {
+            return Ok(None);
+        }
+        let login = LoginName {
+            mount: &self.mount.accessor,
+            name: &grant.alias,
+            metadata: grant.alias_metadata.as_ref().or(Some(&grant.metadata)),
+            groups: &grant.group_aliases,
+        };
+        self.active.identity.bind(&login).await.map(Some)
     }
 
     /// A method that is being disabled revokes its tokens after it left the router. One that was made since is revoked
@@ -209,22 +228,32 @@ pub(crate) fn missing_policies(active: &Active, policies: &[String]) -> Vec<Stri
     missing.map(|name| format!("Policy \"{name}\" does not exist")).collect()
 }
 
-/// The `auth` block of a token.
-pub(crate) fn auth_block(token: SecretText, record: &crate::tokens::TokenRecord, ttl: Duration) -> AuthBlock {
-    AuthBlock {
+/// The `auth` block of a token, with what its entity adds at this moment.
+pub(crate) async fn auth_block(
+    tokens: &TokenStore,
+    token: SecretText,
+    live: &LiveToken,
+    ttl: Duration,
+) -> Result<AuthBlock, Refusal> {
+    let record = &live.record;
+    let caller = tokens.caller_of(live).await?;
+    let policies = caller.as_ref().map_or(&record.policies, |caller| &caller.policies);
+    let added = caller.as_ref().map(|caller| caller.identity_policies.clone());
+    Ok(AuthBlock {
         client_token: token,
         accessor: record.accessor.clone(),
-        policies: record.policies.clone(),
+        policies: policies.clone(),
         token_policies: record.policies.clone(),
+        identity_policies: added.filter(|added| !added.is_empty()),
         metadata: (!record.meta.is_empty()).then(|| record.meta.clone()),
         lease_duration: ttl.as_secs(),
         renewable: record.renewable,
-        entity_id: String::new(),
+        entity_id: caller.map_or_else(|| record.entity.clone(), |caller| caller.entity_id.clone()),
         token_type: "service".into(),
         orphan: record.parent.is_none(),
         mfa_requirement: None,
         num_uses: u64::try_from(record.num_uses).unwrap_or(0),
-    }
+    })
 }
 
 const fn status_of(reply: &AnyReply) -> Option<u16> {

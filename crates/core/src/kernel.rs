@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use crate::active::Active;
 use crate::audit_devices::DeclaredDevice;
 use crate::keys::{KernelKey, label};
-use crate::mounts::MountEntry;
+use crate::mounts::{FIXED, MountEntry, fixed_entry};
 use crate::policies::PolicyRecord;
 use crate::settings::Settings;
 use crate::steady::Steady;
@@ -174,11 +174,8 @@ impl Kernel {
     }
 
     fn first_records(&self, prepared: &mut PreparedInit, root_token: &SecretText) -> Result<(), Refusal> {
-        for (path, kind) in [("sys/", "system"), ("cubbyhole/", "cubbyhole"), ("auth/token/", "token")] {
-            let uuid = ids::uuid(&*self.entropy).map_err(Refusal::bug)?;
-            let accessor = format!("{kind}_{}", ids::hex(&*self.entropy, 4).map_err(Refusal::bug)?);
-            let (path, kind, description) = (path.into(), kind.into(), description(path).into());
-            let entry = MountEntry { uuid, path, kind, accessor, description, ..MountEntry::default() };
+        for fixed in FIXED {
+            let entry = fixed_entry(fixed, &*self.entropy)?;
             put(prepared, KernelKey::Mount(&entry.uuid), &entry)?;
         }
         put(prepared, KernelKey::Policy("default"), &PolicyRecord { text: DEFAULT_POLICY.into() })?;
@@ -327,14 +324,6 @@ fn put<T: serde::Serialize>(
 
 fn no_randomness() -> InitRefused {
     InitRefused::Failed(coffre_barrier::BarrierError::Entropy(coffre_ambient::EntropyFailed))
-}
-
-fn description(path: &str) -> &'static str {
-    match path {
-        "sys/" => "system endpoints used for control, policy and debugging",
-        "cubbyhole/" => "per-token private secret storage",
-        _ => "token based credentials",
-    }
 }
 
 /// An error and its causes, in one line.

@@ -33,6 +33,24 @@ pub(crate) enum KernelKey<'a> {
     AuditHeader(&'a str),
     /// `core/password-policy/<name>`: JSON of [`crate::passwords::PasswordPolicyRecord`].
     PasswordPolicy(&'a str),
+    /// `core/identity/entity/<id>`: JSON of [`crate::identity::model::EntityRecord`].
+    IdentityEntity(&'a str),
+    /// `core/identity/alias/<id>`: JSON of [`crate::identity::model::AliasRecord`].
+    IdentityAlias(&'a str),
+    /// `core/identity/group/<id>`: JSON of [`crate::identity::model::GroupRecord`], its alias with it.
+    IdentityGroup(&'a str),
+    /// `core/identity/name/<HMAC of kind, scope and name>`: JSON of [`crate::identity::model::NameRecord`]; from a name to an
+    /// id, for entities, groups and both kinds of aliases. Names of people do not stand readable in keys.
+    IdentityName(&'a str),
+    /// `core/identity/in/<entity or group>/<group>`: empty; whose members are where, for evaluation.
+    IdentityIn(&'a str, &'a str),
+    /// `core/identity/of/<group>/<entity|group>/<member>`: empty; the same from the group's side, for reading and deleting.
+    IdentityOf(&'a str, &'a str, &'a str),
+    /// `core/identity/group-alias/<id>`: JSON of [`crate::identity::model::NameRecord`]; from a group alias to its group.
+    IdentityGroupAlias(&'a str),
+    /// `core/identity/merged/<id>`: JSON of [`crate::identity::model::NameRecord`]; where a merged entity went, for tokens that
+    /// still name it.
+    IdentityMerged(&'a str),
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -50,6 +68,14 @@ impl fmt::Display for KernelKey<'_> {
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
             Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
             Self::PasswordPolicy(name) => write!(f, "{PASSWORD_POLICIES}{name}"),
+            Self::IdentityEntity(id) => write!(f, "{ENTITIES}{id}"),
+            Self::IdentityAlias(id) => write!(f, "{ALIASES}{id}"),
+            Self::IdentityGroup(id) => write!(f, "{GROUPS}{id}"),
+            Self::IdentityName(mac) => write!(f, "core/identity/name/{mac}"),
+            Self::IdentityIn(member, group) => write!(f, "core/identity/in/{member}/{group}"),
+            Self::IdentityOf(group, kind, member) => write!(f, "core/identity/of/{group}/{kind}/{member}"),
+            Self::IdentityGroupAlias(id) => write!(f, "{GROUP_ALIASES}{id}"),
+            Self::IdentityMerged(id) => write!(f, "core/identity/merged/{id}"),
         }
     }
 }
@@ -65,6 +91,10 @@ pub(crate) const LOCKOUTS: &str = "core/lockout/";
 pub(crate) const AUDIT: &str = "core/audit/";
 pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
 pub(crate) const PASSWORD_POLICIES: &str = "core/password-policy/";
+pub(crate) const ENTITIES: &str = "core/identity/entity/";
+pub(crate) const ALIASES: &str = "core/identity/alias/";
+pub(crate) const GROUPS: &str = "core/identity/group/";
+pub(crate) const GROUP_ALIASES: &str = "core/identity/group-alias/";
 
 /// Where a mount's engine keeps its records.
 pub(crate) fn engine_prefix(uuid: &str) -> String {
@@ -79,6 +109,8 @@ pub(crate) mod label {
     pub(crate) const ACCESSOR: &str = "token-accessor";
     /// Locked names: HMAC of mount and name.
     pub(crate) const LOCKOUT: &str = "lockout";
+    /// Keys of names in the identity store.
+    pub(crate) const IDENTITY_NAME: &str = "identity-name";
     /// The root of the audit devices' keys.
     pub(crate) const AUDIT: &str = "audit";
 }

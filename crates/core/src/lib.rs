@@ -38,6 +38,7 @@ mod authenticate;
 mod builtin;
 mod finish;
 mod header_rules;
+mod identity;
 mod incoming;
 mod kernel;
 mod keys;
@@ -56,6 +57,7 @@ mod wrap;
 
 pub use active::Active;
 pub use audit_devices::DeclaredDevice;
+pub use identity::{IdentityStore, Joining};
 pub use incoming::Incoming;
 pub use kernel::{DevVault, Kernel, NewKeys, UnsealFailed};
 pub use lockout::LockoutConfig;

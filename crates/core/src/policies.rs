@@ -121,6 +121,13 @@ impl PolicyStore {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// What these policies together allow somebody: with the values for their templates.
+    pub fn acl_for(&self, names: &[String], values: &TemplateValues) -> Arc<Acl> {
+        let known = self.known.load();
+        let templated = names.iter().filter_map(|name| known.get(name)).any(|it| it.parsed.has_templates());
+        if templated { self.compile(names, values) } else { self.acl(names) }
+    }
+
     /// What these policies together allow. Names without a policy allow nothing.
     pub fn acl(&self, names: &[String]) -> Arc<Acl> {
         // Asked first: if a policy changes while it is compiled, the entry is stale from the start.
@@ -132,7 +139,7 @@ impl PolicyStore {
         {
             return Arc::clone(acl);
         }
-        let acl = self.compile(names);
+        let acl = self.compile(names, &TemplateValues::none());
         if compiled.len() >= MOST_COMPILED {
             compiled.clear();
         }
@@ -140,7 +147,7 @@ impl PolicyStore {
         acl
     }
 
-    fn compile(&self, names: &[String]) -> Arc<Acl> {
+    fn compile(&self, names: &[String], values: &TemplateValues) -> Arc<Acl> {
         if names.iter().any(|name| name == "root") {
             return Arc::new(Acl::root());
         }
@@ -150,7 +157,7 @@ impl PolicyStore {
         if names.iter().any(|name| name == "response-wrapping") {
             policies.extend(wrapping_policy());
         }
-        Arc::new(Acl::compile(&policies, &TemplateValues::none()))
+        Arc::new(Acl::compile(&policies, values))
     }
 }
 

@@ -64,6 +64,10 @@ pub struct TokenGrant {
     pub metadata: BTreeMap<String, String>,
     /// The name under which the method knows the caller (a role id, a user name).
     pub alias: String,
+    /// What is kept with the alias for policies' templates; `None`: the metadata above.
+    pub alias_metadata: Option<BTreeMap<String, String>>,
+    /// The groups that the method knows the caller to be in: external groups follow them.
+    pub group_aliases: Vec<String>,
     /// Time to live.
     pub ttl: Duration,
     /// Bound of all renewals together.

@@ -32,6 +32,8 @@ pub struct TokenCaller {
     pub policies: Vec<String>,
     /// The token's own policies, sorted.
     pub token_policies: Vec<String>,
+    /// Those of the entity and its groups, sorted.
+    pub identity_policies: Vec<String>,
     /// Empty without identity.
     pub entity_id: String,
     /// What the login method told.

@@ -7,7 +7,7 @@ use coffre_hcl::{Bounds, Fault, Notation, ParseError};
 
 use crate::name::PolicyName;
 use crate::pattern::PatternError;
-use crate::rule::{Rule, read_rules};
+use crate::rule::{Rule, RulePath, read_rules};
 
 /// A policy that was read and found well-formed. Its text is kept by whoever stores it, verbatim.
 #[derive(Clone)]
@@ -36,6 +36,12 @@ impl Policy {
     #[must_use]
     pub const fn name(&self) -> &PolicyName {
         &self.name
+    }
+
+    /// Whether any rule has a template in its path: then who asks makes a difference.
+    #[must_use]
+    pub fn has_templates(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.path, RulePath::Templated(_)))
     }
 
     /// The number of rules.

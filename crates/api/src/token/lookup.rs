@@ -59,6 +59,9 @@ pub struct LookupOutput {
     pub explicit_max_ttl: u64,
     /// Empty without identity.
     pub entity_id: String,
+    /// What the entity and its groups add; absent if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_policies: Option<Vec<String>>,
     /// `service` or `batch`.
     #[serde(rename = "type")]
     pub r#type: String,

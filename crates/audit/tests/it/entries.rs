@@ -15,6 +15,7 @@ fn answer() -> Answer {
             client_token: SecretText::from("hvs.CANARY-new"),
             accessor: "CANARY-accessor-new".into(),
             policies: vec!["default".into()],
+            identity_policies: None,
             token_policies: vec!["default".into()],
             metadata: None,
             lease_duration: 60,

@@ -7,6 +7,7 @@ use coffre_api::sys::mounts::{MountConfigOutput, MountOutput, TuneOutput};
 use coffre_engine::MountFacts;
 use serde::{Deserialize, Serialize};
 
+use super::fixed::FIXED;
 use crate::lockout::LockoutConfig;
 use crate::settings::Settings;
 
@@ -80,7 +81,7 @@ impl MountEntry {
 
     /// The kernel's own mounts, which cannot be disabled or moved.
     pub fn is_fixed(&self) -> bool {
-        matches!(self.path.as_str(), "sys/" | "cubbyhole/" | "auth/token/")
+        FIXED.iter().any(|fixed| fixed.path == self.path)
     }
 
     /// Lifetime when nothing else is said.

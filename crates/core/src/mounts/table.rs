@@ -14,6 +14,7 @@ use coffre_storage::StoreError;
 use tokio::sync::Mutex;
 
 use super::entry::MountEntry;
+use super::fixed::{FIXED, fixed_entry};
 use super::migrations::Migrations;
 use super::router::Router;
 use crate::builtin;
@@ -50,9 +51,21 @@ impl MountTable {
             let mount = builtin::build(&entry, &settings, &root, &kernel, None)?;
             router = router.with(Arc::new(entry), mount);
         }
-        let fixed = ["sys/", "cubbyhole/", "auth/token/"];
-        if let Some(path) = fixed.iter().find(|path| router.entry(path).is_none()) {
-            return Err(Refusal::bug(format!("the mount {path} is missing from storage: restore a backup")));
+        let mut missing = FIXED.iter().filter(|fixed| router.entry(fixed.path).is_none());
+        if let Some(fixed) = missing.next() {
+            // Older clusters know no identity; any other of them cannot be missing.
+            if fixed.path != "identity/" || missing.next().is_some() {
+                let path = fixed.path;
+                return Err(Refusal::bug(format!(
+                    "the mount {path} is missing from storage: restore a backup"
+                )));
+            }
+            let entry = fixed_entry(*fixed, &*entropy)?;
+            let mount = builtin::build(&entry, &settings, &root, &kernel, None)?;
+            let batch =
+                ViewBatch::new().put(KernelKey::Mount(&entry.uuid).to_string(), stored::bytes(&entry)?);
+            root.transact(batch).await.map_err(storage)?;
+            router = router.with(Arc::new(entry), mount);
         }
         Ok(Self {
             root,

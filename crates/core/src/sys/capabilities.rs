@@ -11,6 +11,7 @@ use coffre_engine::{Cx, Reply, Serve};
 use coffre_policy::{Acl, Caller};
 
 use super::Sys;
+use crate::tokens::{LiveToken, TokenStore};
 
 type Answer = Reply<BTreeMap<String, Vec<String>>>;
 
@@ -52,8 +53,14 @@ impl Serve<Capabilities> for Sys {
         // EXPOSE: hashed into the token's name.
         let live = tokens.find(tokens.key_of(token.expose())).await?;
         let live = live.ok_or_else(|| Refusal::invalid("invalid token"))?;
-        answer(&live.caller.acl, &input)
+        let acl = acl_of(&tokens, &live).await?;
+        answer(&acl, &input)
     }
+}
+
+/// What a token may do now; nothing, if its entity is disabled or gone.
+async fn acl_of(tokens: &TokenStore, live: &LiveToken) -> Result<Arc<Acl>, Refusal> {
+    Ok(tokens.caller_of(live).await?.map(|caller| Arc::clone(&caller.acl)).unwrap_or_default())
 }
 
 impl Serve<CapabilitiesAccessor> for Sys {
@@ -65,6 +72,7 @@ impl Serve<CapabilitiesAccessor> for Sys {
             None => None,
         };
         let live = live.ok_or_else(|| Refusal::invalid("invalid accessor"))?;
-        answer(&live.caller.acl, &input)
+        let acl = acl_of(&tokens, &live).await?;
+        answer(&acl, &input)
     }
 }

@@ -14,6 +14,7 @@ use coffre_secret::{SecretText, SecretVec};
 use super::record::{AccessorRecord, TokenKey, TokenRecord};
 use super::store::{LiveToken, TokenStore};
 use super::{SERVICE_PREFIX, TOKEN_LEN};
+use crate::identity::Joining;
 use crate::keys::KernelKey;
 use crate::stored;
 
@@ -36,6 +37,10 @@ pub struct NewToken {
     pub facts: BTreeMap<String, String>,
     /// The token role, if one was used.
     pub role: String,
+    /// Who stands behind it; empty for nobody known.
+    pub entity: String,
+    /// What is written about that entity together with the token.
+    pub joining: Joining,
     /// For people.
     pub display_name: String,
     /// Facts about the caller.
@@ -92,7 +97,11 @@ impl TokenStore {
         if let Some(wrapped) = new.wrapped {
             batch = batch.put(KernelKey::Wrap(&key.hex()).to_string(), wrapped);
         }
-        self.root.transact(batch).await.map_err(|e| match e {
+        let done = self.root.transact(batch.and(new.joining.batch)).await;
+        if new.joining.stale {
+            self.identity.changed();
+        }
+        done.map_err(|e| match e {
             coffre_barrier::BarrierError::Exists(_) => {
                 Refusal::invalid("cannot create a token with a duplicate ID")
             }
@@ -120,6 +129,7 @@ impl TokenStore {
             alias: new.alias.clone(),
             facts: new.facts.clone(),
             role: new.role.clone(),
+            entity: new.entity.clone(),
             display_name: new.display_name.clone(),
             meta: new.meta.clone(),
             created: now.nanos(),

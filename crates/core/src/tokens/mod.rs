@@ -4,6 +4,7 @@ mod create;
 mod expire;
 mod lifetime;
 pub(crate) mod method;
+mod person;
 mod record;
 mod renew;
 mod revoke;

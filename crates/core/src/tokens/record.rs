@@ -56,6 +56,9 @@ pub struct TokenRecord {
     /// The token role that it was made with; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub role: String,
+    /// Who stands behind it, by id; empty for nobody known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub entity: String,
     /// For people.
     pub display_name: String,
     /// Facts about the caller.

@@ -17,7 +17,9 @@ use coffre_engine::{Locks, storage};
 use coffre_policy::TokenCaller;
 use ipnet::IpNet;
 
+use super::person::Person;
 use super::record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
+use crate::identity::IdentityStore;
 use crate::keys::{self, KernelKey, label};
 use crate::policies::PolicyStore;
 use crate::stored;
@@ -27,6 +29,7 @@ pub struct TokenStore {
     pub(crate) root: View,
     pub(super) cubbyhole: View,
     pub(super) policies: Arc<PolicyStore>,
+    pub(super) identity: Arc<IdentityStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) locks: Locks,
@@ -43,8 +46,9 @@ pub struct LiveToken {
     pub key: TokenKey,
     /// Its record.
     pub record: TokenRecord,
-    /// What policy and audit know of it.
-    pub caller: Arc<TokenCaller>,
+    /// What policy and audit know of the token alone; ask [`TokenStore::caller_of`] for who stands behind it.
+    pub(super) caller: Arc<TokenCaller>,
+    pub(super) person: Person,
     deadline: Option<Deadline>,
     networks: Vec<IpNet>,
     epoch: u64,
@@ -68,6 +72,7 @@ impl TokenStore {
         unsealed: &Unsealed,
         cubbyhole: View,
         policies: Arc<PolicyStore>,
+        identity: Arc<IdentityStore>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Refusal> {
@@ -77,6 +82,7 @@ impl TokenStore {
             root: unsealed.view(""),
             cubbyhole,
             policies,
+            identity,
             clock,
             entropy,
             locks: Locks::new(),
@@ -160,7 +166,7 @@ impl TokenStore {
         });
         let networks = networks(&record.bound_cidrs)?;
         let deadline = record.end().map(|end| Deadline::at(&*self.clock, end));
-        Ok(Arc::new(LiveToken { key, record, caller, deadline, networks, epoch }))
+        Ok(Arc::new(LiveToken { key, record, caller, person: Person::default(), deadline, networks, epoch }))
     }
 
     pub(super) fn forget(&self, key: TokenKey) {

@@ -156,6 +156,7 @@ fn grant(role: &Role, mut metadata: BTreeMap<String, String>, networks: &[Networ
         bound_cidrs: texts(networks),
         kind: role.token_type.kind(),
         facts: super::renewal::facts(role),
+        ..TokenGrant::default()
     }
 }
 

@@ -60,9 +60,12 @@ impl TokenMethod {
         let mut warnings: Vec<String> = life.into_iter().filter_map(|life| life.warning).collect();
         warnings.extend(missing_policies(&active, &policies));
         let networks = maker.networks(&input);
+        let orphan = maker.is_orphan(&input)?;
         let new = NewToken {
             id: maker.chosen_id(&input, &mut warnings)?,
-            parent: (!maker.is_orphan(&input)?).then_some(parent.key),
+            parent: (!orphan).then_some(parent.key),
+            // An orphan is nobody's.
+            entity: if orphan { String::new() } else { parent.record.entity.clone() },
             policies,
             path: cx.path().as_str().to_owned(),
             mount: cx.mount().accessor.clone(),
@@ -77,7 +80,8 @@ impl TokenMethod {
             ..NewToken::default()
         };
         let created = active.tokens.create(new).await?;
-        Ok(Reply::auth(auth_block(created.token, &created.live.record, ttl)).warn_all(warnings))
+        let block = auth_block(&active.tokens, created.token, &created.live, ttl).await?;
+        Ok(Reply::auth(block).warn_all(warnings))
     }
 }
 

@@ -1,7 +1,5 @@
 //! `auth/token/lookup*` and `accessors`: an accessor shows a token's facts, never the token.
 
-use std::sync::Arc;
-
 use coffre_ambient::Wall;
 use coffre_api::token::lookup::{
     AccessorInput, AccessorsOutput, ListAccessors, Lookup, LookupAccessor, LookupByQuery, LookupOutput,
@@ -12,6 +10,7 @@ use coffre_engine::{Cx, Reply, Serve};
 
 use super::super::LiveToken;
 use super::{TokenMethod, living, named, of_accessor, own};
+use crate::active::Active;
 
 impl TokenMethod {
     async fn lookup(&self, cx: Cx<'_>, input: TokenInput) -> Result<Reply<LookupOutput>, Refusal> {
@@ -20,14 +19,14 @@ impl TokenMethod {
             return self.lookup_self(cx).await;
         };
         let live = living(&active, named(&active, Some(&token))?).await?;
-        Ok(Reply::data(output(&live, token, cx.now())))
+        output(&active, &live, token, cx.now()).await
     }
 
     async fn lookup_self(&self, cx: Cx<'_>) -> Result<Reply<LookupOutput>, Refusal> {
         let active = self.active()?;
         let live = active.tokens.find_own(own(&active, cx)?).await?.ok_or_else(Refusal::denied)?;
         let token = cx.presented_token().ok_or_else(Refusal::denied)?;
-        Ok(Reply::data(output(&live, SecretField::new(token.duplicate()), cx.now())))
+        output(&active, &live, SecretField::new(token.duplicate()), cx.now()).await
     }
 }
 
@@ -59,7 +58,7 @@ impl Serve<LookupAccessor> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, input: AccessorInput) -> Result<Reply<LookupOutput>, Refusal> {
         let active = self.active()?;
         let live = living(&active, of_accessor(&active, &input.accessor).await?).await?;
-        Ok(Reply::data(output(&live, SecretField::new("".into()), cx.now())))
+        output(&active, &live, SecretField::new("".into()), cx.now()).await
     }
 }
 
@@ -70,10 +69,17 @@ impl Serve<ListAccessors> for TokenMethod {
     }
 }
 
-fn output(live: &Arc<LiveToken>, id: SecretField, now: Wall) -> LookupOutput {
+async fn output(
+    active: &Active,
+    live: &LiveToken,
+    id: SecretField,
+    now: Wall,
+) -> Result<Reply<LookupOutput>, Refusal> {
     let record = &live.record;
+    let caller = active.tokens.caller_of(live).await?;
+    let added = caller.as_ref().map(|caller| caller.identity_policies.clone());
     let renewed = (record.renewed != 0).then(|| Wall::from_nanos(record.renewed));
-    LookupOutput {
+    Ok(Reply::data(LookupOutput {
         id,
         accessor: record.accessor.clone(),
         policies: record.policies.clone(),
@@ -88,12 +94,13 @@ fn output(live: &Arc<LiveToken>, id: SecretField, now: Wall) -> LookupOutput {
         issue_time: record.made().rfc3339(),
         ttl: record.left(now).as_secs(),
         explicit_max_ttl: record.explicit_max_ttl,
-        entity_id: String::new(),
+        entity_id: caller.map_or_else(|| record.entity.clone(), |caller| caller.entity_id.clone()),
+        identity_policies: added.filter(|added| !added.is_empty()),
         r#type: "service".into(),
         renewable: record.renewable,
         period: (record.period != 0).then_some(record.period),
         bound_cidrs: (!record.bound_cidrs.is_empty()).then(|| record.bound_cidrs.clone()),
         last_renewal: renewed.map(Wall::rfc3339),
         last_renewal_time: renewed.map(Wall::secs),
-    }
+    }))
 }

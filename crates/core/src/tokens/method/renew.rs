@@ -38,7 +38,8 @@ async fn renew(
     let wanted = increment.map_or(Duration::ZERO, Ttl::duration);
     let (live, warning) = active.tokens.renew(key, wanted, lifetimes, terms).await?;
     let ttl = live.record.left(cx.now());
-    Ok(Reply::auth(auth_block(shown, &live.record, round_up(ttl))).warn_all(warning))
+    let block = auth_block(&active.tokens, shown, &live, round_up(ttl)).await?;
+    Ok(Reply::auth(block).warn_all(warning))
 }
 
 /// The mount that made the token; `None` for tokens that the kernel itself made. One whose method is being disabled is
