@@ -110,3 +110,63 @@ class TestTools:
     @pytest.mark.parametrize("body", [{}, {"input": "!"}, {"input": "YQ==", "algorithm": "md5"}, {"input": "YQ==", "format": "utf"}])
     def test_what_cannot_be_digested(self, server, body):
         assert server.call("POST", "sys/tools/hash", body).status_code == 400
+
+
+class TestQuotas:
+    def test_the_life_of_a_limit_with_hvac(self, server):
+        sys = server.client().sys
+        sys.enable_secrets_engine("kv", path="limited")
+        sys.create_or_update_quota("slow", rate=101, path="limited/*", interval="600", block_interval="600")
+        sys.create_or_update_quota("slow", rate=100, path="limited/*", interval="600", block_interval="600")
+        read = sys.read_quota("slow")["data"]
+        assert read == {"name": "slow", "type": "rate-limit", "path": "limited/*", "role": "", "rate": 100, "interval": 600, "block_interval": 600, "inheritable": False}
+        assert sys.list_quotas()["data"]["keys"] == ["slow"]
+        with pytest.raises(hvac.exceptions.InvalidRequest):
+            sys.create_or_update_quota("odd", rate=1, path="/not-exist")
+        with pytest.raises(hvac.exceptions.InvalidRequest):
+            sys.create_or_update_quota("odd", rate=-1)
+        assert sys.delete_quota("slow").status_code == 204
+        with pytest.raises(hvac.exceptions.InvalidPath):
+            sys.read_quota("slow")
+        sys.disable_secrets_engine("limited")
+
+    def test_a_client_beyond_its_rate_gets_429_and_is_told_when_to_come_back(self, server):
+        server.call("POST", "sys/mounts/busy", {"type": "kv"})
+        server.call("POST", "busy/a", {"k": "v"})
+        assert server.call("POST", "sys/quotas/config", {"enable_rate_limit_response_headers": True}).status_code == 204
+        assert server.call("POST", "sys/quotas/rate-limit/busy", {"path": "busy/", "rate": 3, "interval": "1h"}).status_code == 204
+        answers = [server.call("GET", "busy/a") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert [answer.headers["X-Ratelimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+        refused = answers[3]
+        assert refused.headers["X-Ratelimit-Limit"] == "3" and refused.headers["Cache-Control"] == "no-store"
+        assert 0 < int(refused.headers["Retry-After"]) <= 1200 and refused.headers["Retry-After"] == refused.headers["X-Ratelimit-Reset"]
+        assert refused.json()["errors"] and "quota exceeded" in refused.json()["errors"][0]
+        # Whatever the token and the verb; and before the body is read.
+        assert server.call("GET", "busy/a", token="").status_code == 429
+        assert server.call("PUT", "busy/a", {"k": "new"}).status_code == 429
+        assert server.call("GET", "sys/mounts").status_code == 200
+        assert server.call("DELETE", "sys/quotas/rate-limit/busy").status_code == 204
+        assert data(server.call("GET", "busy/a")) == {"k": "v"}
+        server.call("POST", "sys/quotas/config", {"enable_rate_limit_response_headers": False})
+        assert "X-Ratelimit-Limit" not in server.call("GET", "busy/a").headers
+        server.call("DELETE", "sys/mounts/busy")
+
+    def test_exempt_paths_and_recorded_refusals(self, server):
+        config = data(server.call("GET", "sys/quotas/config"))
+        assert "sys/health" in config["rate_limit_exempt_paths"] and config["enable_rate_limit_audit_logging"] is False
+        server.call("POST", "sys/mounts/noisy", {"type": "kv"})
+        server.call("POST", "sys/quotas/rate-limit/noisy", {"path": "noisy", "rate": 1, "interval": "1h"})
+        before = server.audit.read_text().count('"noisy/unrecorded"')
+        assert [server.call("GET", "noisy/unrecorded").status_code for _ in range(3)] == [404, 429, 429]
+        assert server.audit.read_text().count('"noisy/unrecorded"') - before == 2, "the one that was heard: request and response"
+        server.call("POST", "sys/quotas/config", {"enable_rate_limit_audit_logging": True})
+        assert server.call("POST", "noisy/recorded", {"k": "CANARY-quota"}).status_code == 429
+        log = server.audit.read_text()
+        assert '"noisy/recorded"' in log and "CANARY-quota" not in log
+        exempt = config["rate_limit_exempt_paths"] + ["noisy/*"]
+        server.call("POST", "sys/quotas/config", {"enable_rate_limit_audit_logging": False, "rate_limit_exempt_paths": exempt})
+        assert server.call("GET", "noisy/unrecorded").status_code == 404
+        server.call("POST", "sys/quotas/config", {"rate_limit_exempt_paths": config["rate_limit_exempt_paths"]})
+        server.call("DELETE", "sys/quotas/rate-limit/noisy")
+        server.call("DELETE", "sys/mounts/noisy")

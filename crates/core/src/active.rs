@@ -17,7 +17,7 @@ use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
 use crate::lockout::Lockout;
 use crate::mounts::MountTable;
-use crate::passwords::PasswordPolicies;
+use crate::operations::Operations;
 use crate::policies::PolicyStore;
 use crate::tokens::TokenStore;
 
@@ -37,8 +37,8 @@ pub struct Active {
     pub(crate) audit: AuditDevices,
     /// Which headers are recorded.
     pub(crate) header_rules: HeaderRules,
-    /// How generated passwords look.
-    pub(crate) passwords: PasswordPolicies,
+    /// What operators set besides.
+    pub(crate) operations: Operations,
 }
 
 impl Active {
@@ -75,10 +75,10 @@ impl Active {
                 .await?;
         audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
         let header_rules = HeaderRules::load(root.clone()).await?;
-        let passwords = PasswordPolicies::new(root);
+        let operations = Operations::load(root).await?;
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
         let tokens = Arc::new(tokens);
-        Ok(Self { policies, tokens, identity, mounts, lockout, audit, header_rules, passwords })
+        Ok(Self { policies, tokens, identity, mounts, lockout, audit, header_rules, operations })
     }
 }

@@ -33,6 +33,10 @@ pub(crate) enum KernelKey<'a> {
     AuditHeader(&'a str),
     /// `core/password-policy/<name>`: JSON of [`crate::passwords::PasswordPolicyRecord`].
     PasswordPolicy(&'a str),
+    /// `core/quota/config`: JSON of `QuotaConfig` in `crate::quotas`.
+    QuotaConfig,
+    /// `core/quota/rate-limit/<name>`: JSON of [`crate::quotas::QuotaRecord`].
+    RateLimit(&'a str),
     /// `core/identity/entity/<id>`: JSON of [`crate::identity::model::EntityRecord`].
     IdentityEntity(&'a str),
     /// `core/identity/alias/<id>`: JSON of [`crate::identity::model::AliasRecord`].
@@ -68,6 +72,8 @@ impl fmt::Display for KernelKey<'_> {
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),
             Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
             Self::PasswordPolicy(name) => write!(f, "{PASSWORD_POLICIES}{name}"),
+            Self::QuotaConfig => f.write_str("core/quota/config"),
+            Self::RateLimit(name) => write!(f, "{RATE_LIMITS}{name}"),
             Self::IdentityEntity(id) => write!(f, "{ENTITIES}{id}"),
             Self::IdentityAlias(id) => write!(f, "{ALIASES}{id}"),
             Self::IdentityGroup(id) => write!(f, "{GROUPS}{id}"),
@@ -91,6 +97,7 @@ pub(crate) const LOCKOUTS: &str = "core/lockout/";
 pub(crate) const AUDIT: &str = "core/audit/";
 pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
 pub(crate) const PASSWORD_POLICIES: &str = "core/password-policy/";
+pub(crate) const RATE_LIMITS: &str = "core/quota/rate-limit/";
 pub(crate) const ENTITIES: &str = "core/identity/entity/";
 pub(crate) const ALIASES: &str = "core/identity/alias/";
 pub(crate) const GROUPS: &str = "core/identity/group/";

@@ -33,6 +33,7 @@
 //! Architecture invariant: the kernel knows no HTTP; the engines that are linked in are named in `builtin.rs` alone.
 
 mod active;
+mod admission;
 mod audit_devices;
 mod authenticate;
 mod builtin;
@@ -45,9 +46,11 @@ mod keys;
 mod lockout;
 mod mounts;
 mod openapi;
+mod operations;
 mod passwords;
 mod pipeline;
 mod policies;
+mod quotas;
 mod settings;
 mod steady;
 mod stored;
@@ -62,4 +65,5 @@ pub use incoming::Incoming;
 pub use kernel::{DevVault, Kernel, NewKeys, UnsealFailed};
 pub use lockout::LockoutConfig;
 pub use mounts::{MountConfig, MountEntry};
+pub use quotas::{Admission, RateHeaders};
 pub use settings::{DEFAULT_TTL, Settings};

@@ -40,6 +40,9 @@ impl Kernel {
                 }
                 Err(resolved) => *resolved,
             };
+            if let Err(refusal) = self.admit_role(&active, &resolved, &incoming) {
+                return self.refuse(&incoming, &around, None, resolved, refusal).await;
+            }
             let identified = match authenticate(&active.tokens, around.presented.as_ref(), around.peer).await
             {
                 Ok(identified) => identified,
@@ -222,7 +225,7 @@ impl Kernel {
         release_sealed(access, answer.map(|finished| Box::new(finished) as Box<dyn Releasable>))
     }
 
-    fn surroundings(&self, request_id: String, incoming: &mut Incoming) -> Surroundings {
+    pub(crate) fn surroundings(&self, request_id: String, incoming: &mut Incoming) -> Surroundings {
         Surroundings {
             request_id,
             peer: incoming.peer.map(|peer| peer.ip()),
@@ -261,7 +264,7 @@ fn refuse_odd_slash(incoming: &Incoming, is_system: bool) -> Result<(), Refusal>
     }
 }
 
-fn facts<'a>(incoming: &'a Incoming, around: &'a Surroundings) -> RequestFacts<'a> {
+pub(crate) fn facts<'a>(incoming: &'a Incoming, around: &'a Surroundings) -> RequestFacts<'a> {
     let remote: Option<SocketAddr> = incoming.peer;
     RequestFacts {
         id: &around.request_id,
@@ -283,10 +286,10 @@ fn repairs_audit(incoming: &Incoming) -> bool {
 }
 
 /// What a request without a mount or row is, for policy and audit.
-struct Unrouted {
-    op: Op,
-    path: VaultPath,
-    wrap_ttl: Option<Duration>,
+pub(crate) struct Unrouted {
+    pub(crate) op: Op,
+    pub(crate) path: VaultPath,
+    pub(crate) wrap_ttl: Option<Duration>,
 }
 
 impl Subject for Unrouted {

@@ -56,6 +56,11 @@ impl Head {
         })
     }
 
+    /// Where it goes.
+    pub(crate) const fn path(&self) -> &VaultPath {
+        &self.path
+    }
+
     /// Whether the body carries arguments.
     pub(crate) const fn wants_body(&self) -> bool {
         self.op.has_body()

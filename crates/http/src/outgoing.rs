@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use coffre_api::{Kind, Refusal};
 use coffre_audit::{Outgoing, Released, Wire};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use coffre_core::RateHeaders;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
@@ -65,6 +66,18 @@ fn frame(status: StatusCode, kind: Option<&str>, body: Bytes) -> Answer {
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     if let Some(kind) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
         headers.insert(CONTENT_TYPE, kind);
+    }
+    answer
+}
+
+/// Tells the client what a rate limit leaves it (the names are Vault's).
+pub(crate) fn with_rate(mut answer: Answer, rate: RateHeaders) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(HeaderName::from_static("x-ratelimit-limit"), rate.limit.into());
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), rate.remaining.into());
+    headers.insert(HeaderName::from_static("x-ratelimit-reset"), rate.reset.into());
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        answer.headers_mut().insert(RETRY_AFTER, rate.reset.into());
     }
     answer
 }

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use coffre_api::{Kind, Refusal};
-use coffre_audit::Released;
+use coffre_audit::{AuditedHeader, Released};
 use coffre_core::{Incoming, Kernel};
 use coffre_secret::SecretVec;
 use futures_util::FutureExt;
@@ -30,23 +30,64 @@ pub(crate) async fn answer(
         Ok(head) => head,
         Err(refusal) => return Ok(outgoing::refused(&refusal)),
     };
+    // Before the body is read: what is refused costs next to nothing.
+    let admission = kernel.admit(head.path(), peer.ip());
+    let answer = match admission.refused {
+        None => heard(kernel, limits, peer, head, &parts.headers, body).await,
+        Some(refusal) if admission.recorded => unheard(kernel, peer, head, &parts.headers, refusal).await,
+        Some(refusal) => outgoing::refused(&refusal),
+    };
+    Ok(match admission.headers {
+        Some(headers) => outgoing::with_rate(answer, headers),
+        None => answer,
+    })
+}
+
+/// A request that the limits let through.
+async fn heard(
+    kernel: Arc<Kernel>,
+    limits: Limits,
+    peer: SocketAddr,
+    head: Head,
+    names: &http::HeaderMap,
+    body: Body,
+) -> Answer {
     let (head_only, changes, wants_body) = (head.head_only, head.changes(), head.wants_body());
     let read = if wants_body { read_body(body, limits).await } else { Ok(SecretVec::default()) };
-    let headers =
-        kernel.audited_headers(|name| parts.headers.get_all(name).iter().map(http::HeaderValue::as_bytes));
+    let headers = audited(&kernel, names);
     let incoming = match read.and_then(|body| head.with_body(body, headers, peer)) {
         Ok(incoming) => incoming,
-        Err(refusal) => return Ok(outgoing::refused(&refusal)),
+        Err(refusal) => return outgoing::refused(&refusal),
     };
     let handled = handle(kernel, incoming, changes);
-    Ok(match tokio::time::timeout(limits.answer, handled).await {
+    match tokio::time::timeout(limits.answer, handled).await {
         Ok(Some(released)) => outgoing::write(released, head_only),
         Ok(None) => outgoing::refused(&Refusal::bug("a request panicked")),
         Err(_) => outgoing::refused(&Refusal::new(
             Kind::Unavailable,
             "the request took too long and may have been done",
         )),
-    })
+    }
+}
+
+/// A request that the limits refused: recorded without its body.
+async fn unheard(
+    kernel: Arc<Kernel>,
+    peer: SocketAddr,
+    head: Head,
+    names: &http::HeaderMap,
+    refusal: Refusal,
+) -> Answer {
+    let (head_only, headers) = (head.head_only, audited(&kernel, names));
+    match head.with_body(SecretVec::default(), headers, peer) {
+        Ok(incoming) => outgoing::write(kernel.refuse_unheard(incoming, refusal).await, head_only),
+        Err(_) => outgoing::refused(&refusal),
+    }
+}
+
+/// The headers that the audit rules name.
+fn audited(kernel: &Kernel, headers: &http::HeaderMap) -> Vec<AuditedHeader> {
+    kernel.audited_headers(|name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
 }
 
 /// A change runs to its end even if the client goes away: dropped half-way, it would leave work that nobody

@@ -10,5 +10,5 @@ mod ttl;
 
 pub use comma_list::CommaList;
 pub use kv_pairs::KvPairs;
-pub use loose::{LooseBool, LooseInt};
+pub use loose::{LooseBool, LooseFloat, LooseInt};
 pub use ttl::{Ttl, TtlError, go_duration};

@@ -9,6 +9,7 @@ pub mod mounts;
 pub mod openapi;
 pub mod passwords;
 pub mod policies;
+pub mod quotas;
 pub mod remount;
 pub mod request_headers;
 pub mod rotate;

@@ -100,7 +100,9 @@ impl Bucket {
         let per_second = rate.requests / rate.interval.as_secs_f64();
         let passed = now.saturating_sub(self.at).as_secs_f64();
         (self.tokens, self.at) = ((self.tokens + passed * per_second).min(capacity), now);
-        let until = |tokens: f64| Duration::try_from_secs_f64((tokens / per_second).max(0.0)).unwrap_or(Duration::MAX);
+        let until = |tokens: f64| {
+            Duration::try_from_secs_f64((tokens / per_second).max(0.0)).unwrap_or(Duration::MAX)
+        };
         let allowed = now >= self.blocked_until && self.tokens >= 1.0;
         if allowed {
             self.tokens -= 1.0;
@@ -123,7 +125,11 @@ const fn capacity(rate: Rate) -> f64 {
     rate.requests.max(1.0)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is never negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is never negative"
+)]
 const fn whole(tokens: f64) -> u64 {
     tokens as u64
 }
@@ -185,7 +191,9 @@ mod tests {
     #[test]
     fn clients_and_limits_are_apart_and_a_network_of_v6_is_one_client() {
         let buckets = Buckets::new();
-        let take = |limit, client: &str| buckets.take(limit, rate(1.0, 60, 0), client.parse().unwrap(), secs(1)).allowed;
+        let take = |limit, client: &str| {
+            buckets.take(limit, rate(1.0, 60, 0), client.parse().unwrap(), secs(1)).allowed
+        };
         assert!(take(1, "192.0.2.1") && take(1, "192.0.2.2") && take(2, "192.0.2.1"));
         assert!(!take(1, "192.0.2.1") && !take(1, "::ffff:192.0.2.1"));
         assert!(take(1, "2001:db8::1") && !take(1, "2001:db8::2") && take(1, "2001:db8:0:1::2"));
@@ -194,7 +202,8 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_bound_is_no_way_around_the_limit() {
         let buckets = Buckets::new();
-        let take = |number: u32, at| buckets.take(1, rate(1.0, 3_600, 0), IpAddr::V4(number.into()), at).allowed;
+        let take =
+            |number: u32, at| buckets.take(1, rate(1.0, 3_600, 0), IpAddr::V4(number.into()), at).allowed;
         let first = (0..200_000).filter(|number| take(*number, secs(10))).count();
         assert!(first <= SHARDS * (MOST + 1), "{first}");
         assert!(buckets.len() <= SHARDS * (MOST + 1));

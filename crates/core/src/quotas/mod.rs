@@ -15,7 +15,7 @@ mod table;
 
 use coffre_api::Refusal;
 
-pub(crate) use record::{QuotaConfig, QuotaRecord};
+pub(crate) use record::QuotaRecord;
 pub(crate) use store::Quotas;
 
 /// What the limits say of a request.

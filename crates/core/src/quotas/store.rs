@@ -52,8 +52,19 @@ impl Quotas {
         })
     }
 
+    /// Whether there is no limit at all.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.table.load().is_empty()
+    }
+
     /// Asks the limit of a path; `mount` is the mount's accessor and what lies below it.
-    pub(crate) fn admit(&self, path: &str, mount: Option<(&str, &str)>, peer: IpAddr, now: Duration) -> Admission {
+    pub(crate) fn admit(
+        &self,
+        path: &str,
+        mount: Option<(&str, &str)>,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Admission {
         let table = self.table.load();
         if table.is_empty() || table.is_exempt(path) {
             return Admission::default();
@@ -67,7 +78,13 @@ impl Quotas {
     }
 
     /// Asks the limit of a role's logins.
-    pub(crate) fn admit_role(&self, mount: &str, role: &str, peer: IpAddr, now: Duration) -> Result<(), Refusal> {
+    pub(crate) fn admit_role(
+        &self,
+        mount: &str,
+        role: &str,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Result<(), Refusal> {
         let table = self.table.load();
         let admission = table.of_role(mount, role).map(|limit| self.ask(&table, limit, peer, now));
         admission.and_then(|admission| admission.refused).map_or(Ok(()), Err)
@@ -81,11 +98,6 @@ impl Quotas {
             Refusal::new(Kind::Busy, "rate limit quota exceeded: wait, and send fewer requests")
         });
         Admission { refused, headers, recorded: table.config.enable_rate_limit_audit_logging }
-    }
-
-    /// How many requests were refused since the unseal.
-    pub(crate) fn refusals(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     /// The configuration.
@@ -122,7 +134,8 @@ impl Quotas {
         let table = self.table.load_full();
         let mut records = table.records.clone();
         let mut batch = ViewBatch::new();
-        for gone in table.records.iter().filter(|(_, known)| !known.mount.is_empty() && !lives(&known.mount)) {
+        for gone in table.records.iter().filter(|(_, known)| !known.mount.is_empty() && !lives(&known.mount))
+        {
             records.remove(gone.0);
             batch = batch.delete(KernelKey::RateLimit(gone.0).to_string());
         }
@@ -130,7 +143,9 @@ impl Quotas {
             (&known.mount, &known.suffix, &known.role) == (&record.mount, &record.suffix, &record.role)
         };
         if let Some((other, _)) = records.iter().find(|(other, known)| *other != name && same(known)) {
-            return Err(Refusal::invalid(format!("the limit {other} has this path and role already: change that one")));
+            return Err(Refusal::invalid(format!(
+                "the limit {other} has this path and role already: change that one"
+            )));
         }
         if records.len() >= MOST && !records.contains_key(name) {
             return Err(Refusal::invalid("there are 1024 limits already: delete some, or use wider paths"));

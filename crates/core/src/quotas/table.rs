@@ -59,14 +59,14 @@ impl Table {
         if !record.role.is_empty() {
             of.roles.insert(record.role.clone(), limit);
         } else if let Some(prefix) = record.suffix.strip_suffix('*') {
-            of.prefixes.insert(prefix.to_owned(), limit);
+            of.prefixes.insert(prefix.to_ascii_lowercase(), limit);
             of.lengths = of.prefixes.keys().map(String::len).collect();
             of.lengths.sort_unstable_by(|a, b| b.cmp(a));
             of.lengths.dedup();
         } else if record.suffix.is_empty() {
             of.whole = Some(limit);
         } else {
-            of.exact.insert(record.suffix.clone(), limit);
+            of.exact.insert(record.suffix.to_ascii_lowercase(), limit);
         }
     }
 
@@ -84,8 +84,13 @@ impl Table {
     pub(super) fn of_path(&self, mount: Option<(&str, &str)>) -> Option<&Arc<Limit>> {
         let of_mount = mount.and_then(|(accessor, rest)| {
             let of = self.mounts.get(accessor)?;
+            if of.exact.is_empty() && of.prefixes.is_empty() {
+                return of.whole.as_ref();
+            }
+            // Where upper and lower case name the same thing, another spelling must not be a way around a limit.
+            let rest = rest.to_ascii_lowercase();
             let by_prefix = || of.lengths.iter().find_map(|len| of.prefixes.get(rest.get(..*len)?));
-            of.exact.get(rest).or_else(by_prefix).or(of.whole.as_ref())
+            of.exact.get(&rest).or_else(by_prefix).or(of.whole.as_ref())
         });
         of_mount.or(self.global.as_ref())
     }
@@ -114,7 +119,12 @@ mod tests {
     use super::*;
 
     fn record(mount: &str, suffix: &str, role: &str) -> QuotaRecord {
-        QuotaRecord { mount: mount.into(), suffix: suffix.into(), role: role.into(), ..QuotaRecord::default() }
+        QuotaRecord {
+            mount: mount.into(),
+            suffix: suffix.into(),
+            role: role.into(),
+            ..QuotaRecord::default()
+        }
     }
 
     #[test]
@@ -136,7 +146,7 @@ mod tests {
         assert_eq!(of("kv_1", "a"), Some(2));
         assert_eq!(of("kv_1", "a/x"), Some(3));
         assert_eq!(of("kv_1", "a/bé"), Some(4));
-        assert_eq!(of("kv_1", "a/b/c"), Some(5));
+        assert_eq!(of("kv_1", "A/b/C"), Some(5));
         assert_eq!(of("auth_1", "login"), Some(1), "a role's limit adds to that of the path");
         assert_eq!(table.of_role("auth_1", "app").map(|limit| limit.number), Some(6));
         assert!(table.of_role("auth_1", "other").is_none() && !table.has_roles("kv_1"));

@@ -9,6 +9,7 @@ mod mounts;
 mod openapi;
 mod passwords;
 mod policies;
+mod quotas;
 mod remount;
 mod request_headers;
 mod rotate;
@@ -91,6 +92,12 @@ impl Engine for Sys {
         Row::of::<api::passwords::WritePasswordPolicy>(),
         Row::of::<api::passwords::DeletePasswordPolicy>(),
         Row::of::<api::passwords::GeneratePassword>(),
+        Row::of::<api::quotas::ReadQuotaConfig>(),
+        Row::of::<api::quotas::WriteQuotaConfig>(),
+        Row::of::<api::quotas::ListRateLimits>(),
+        Row::of::<api::quotas::ReadRateLimit>(),
+        Row::of::<api::quotas::WriteRateLimit>(),
+        Row::of::<api::quotas::DeleteRateLimit>(),
         Row::of::<api::tools::Random>(),
         Row::of::<api::tools::Hash>(),
         Row::of::<api::capabilities::CapabilitiesSelf>(),

@@ -13,7 +13,7 @@ use super::Sys;
 
 impl Serve<ListPasswordPolicies> for Sys {
     async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<PolicyKeysOutput>, Refusal> {
-        let keys = self.active()?.passwords.names().await?;
+        let keys = self.active()?.operations.passwords.names().await?;
         Ok(if keys.is_empty() { Reply::missing() } else { Reply::data(PolicyKeysOutput { keys }) })
     }
 }
@@ -24,7 +24,7 @@ impl Serve<ReadPasswordPolicy> for Sys {
         _: Cx<'_>,
         input: PasswordPolicyInput,
     ) -> Result<Reply<PasswordPolicyOutput>, Refusal> {
-        let text = self.active()?.passwords.text(&input.policy_name).await?;
+        let text = self.active()?.operations.passwords.text(&input.policy_name).await?;
         Ok(text.map_or_else(Reply::missing, |policy| Reply::data(PasswordPolicyOutput { policy })))
     }
 }
@@ -35,14 +35,14 @@ impl Serve<WritePasswordPolicy> for Sys {
             return Err(Refusal::invalid("missing policy"));
         }
         let text = coffre_policy::decode_body(&input.policy).into_owned();
-        self.active()?.passwords.write(&input.policy_name, text).await?;
+        self.active()?.operations.passwords.write(&input.policy_name, text).await?;
         Ok(Reply::empty())
     }
 }
 
 impl Serve<DeletePasswordPolicy> for Sys {
     async fn serve(&self, _: Cx<'_>, input: PasswordPolicyInput) -> Result<Reply<Nothing>, Refusal> {
-        self.active()?.passwords.delete(&input.policy_name).await?;
+        self.active()?.operations.passwords.delete(&input.policy_name).await?;
         Ok(Reply::empty())
     }
 }
@@ -53,7 +53,7 @@ impl Serve<GeneratePassword> for Sys {
         cx: Cx<'_>,
         input: PasswordPolicyInput,
     ) -> Result<Reply<GeneratedPasswordOutput>, Refusal> {
-        let Some(policy) = self.active()?.passwords.find(&input.policy_name).await? else {
+        let Some(policy) = self.active()?.operations.passwords.find(&input.policy_name).await? else {
             return Ok(Reply::missing());
         };
         let password = policy.generate(cx.entropy()).map_err(Refusal::bug)?;

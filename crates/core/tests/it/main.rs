@@ -11,6 +11,7 @@ mod lockout;
 mod mounts;
 mod openapi;
 mod policies;
+mod quotas;
 mod remount;
 mod renewal;
 mod revocation;
