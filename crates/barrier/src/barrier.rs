@@ -1,18 +1,22 @@
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use coffre_ambient::{Clock, Entropy};
+use coffre_crypto::Key;
 use coffre_shamir::ValidThreshold;
 use coffre_storage::{Batch, Store};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{sleep, timeout};
 
 use crate::error::{BarrierError, InitRefused, Sealed, UnsealRefused};
+use crate::gathering::{Gathering, ShareSet};
 use crate::init::{PreparedInit, check_empty};
+use crate::layout;
 use crate::session::{Live, Session, Unsealed, Users};
 use crate::status::{SealConfig, SealStatus};
-use crate::unseal::{Ceremony, open_keys, read_config};
+use crate::unseal::{open_keys, open_root, read_config};
 
 /// How many messages one key seals at most: 0.9 · 2^32 (SP 800-38D, 8.3, with a margin).
 const MESSAGES_PER_KEY: u64 = 3_865_470_566;
@@ -40,16 +44,18 @@ impl Default for Limits {
 
 /// The one way to what is stored: sealed at first.
 pub struct Barrier {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     limits: Limits,
     /// The public configuration, once it was read.
-    config: ArcSwapOption<SealConfig>,
+    pub(crate) config: ArcSwapOption<SealConfig>,
     open: ArcSwapOption<Door>,
-    ceremony: Mutex<Ceremony>,
-    /// Held by who is about to unseal or to seal.
-    turning: AsyncMutex<()>,
+    ceremony: Mutex<Gathering>,
+    /// Held by who is about to unseal, to seal, or to change which shares count.
+    pub(crate) turning: AsyncMutex<()>,
+    /// When the current set of shares replaced another one: milliseconds of the clock since boot.
+    pub(crate) adopted: AtomicU64,
 }
 
 /// What [`Barrier::open`] hands out, and how to learn that all of it came back.
@@ -80,6 +86,7 @@ impl Barrier {
             open: ArcSwapOption::empty(),
             ceremony: Mutex::default(),
             turning: AsyncMutex::new(()),
+            adopted: AtomicU64::new(0),
         })
     }
 
@@ -118,14 +125,41 @@ impl Barrier {
             return Ok(self.status().await?);
         }
         let config = self.config().await?.ok_or(UnsealRefused::NotInitialised)?;
-        let finished = self.ceremony().add(share, &config, &*self.entropy)?;
-        if let Some(unseal) = finished {
-            let keys = open_keys(&*self.store, &config.cluster_id, &unseal).await?;
+        let finished = self.add_to_ceremony(share, &config)?;
+        if let Some((set, unseal)) = finished {
+            let current = set == config.share_set()?;
+            let path = if current { layout::ROOT_KEY } else { layout::ROOT_KEY_BEFORE };
+            let root = open_root(&*self.store, &config.cluster_id, path, &unseal).await?;
+            let keys = open_keys(&*self.store, &config.cluster_id, &root).await?;
+            drop(root);
+            if config.before.is_some() {
+                // A storage that cannot be written now is no reason to stay sealed: both sets go on to count.
+                let _ = if current {
+                    self.end_set_before(&config).await
+                } else {
+                    self.return_to_set_before(&config).await
+                };
+            }
             let outside = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
             let config = SealConfig::clone(&config);
             self.open_door(Session::new(Arc::clone(&self.store), config, keys, self.limits, outside));
         }
         Ok(self.status().await?)
+    }
+
+    /// The attempt is named anew when it starts again.
+    fn add_to_ceremony(
+        &self,
+        share: &[u8],
+        config: &SealConfig,
+    ) -> Result<Option<(ShareSet, Key)>, UnsealRefused> {
+        let sets = config.share_sets()?;
+        let mut ceremony = self.ceremony();
+        let added = ceremony.add(share, &sets, &*self.entropy);
+        if matches!(added, Ok(Some(_)) | Err(UnsealRefused::WrongSet)) {
+            ceremony.reset();
+        }
+        added
     }
 
     /// Forgets the shares given so far.
@@ -172,7 +206,7 @@ impl Barrier {
         self.open.store(Some(Arc::new(Door { unsealed, all_gone })));
     }
 
-    async fn config(&self) -> Result<Option<Arc<SealConfig>>, BarrierError> {
+    pub(crate) async fn config(&self) -> Result<Option<Arc<SealConfig>>, BarrierError> {
         if let Some(known) = self.config.load_full() {
             return Ok(Some(known));
         }
@@ -181,7 +215,7 @@ impl Barrier {
         Ok(found)
     }
 
-    fn ceremony(&self) -> MutexGuard<'_, Ceremony> {
+    fn ceremony(&self) -> MutexGuard<'_, Gathering> {
         self.ceremony.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -175,6 +175,7 @@ fn new_config(
         cluster_id: ids::uuid(entropy)?,
         cluster_name: format!("coffre-cluster-{}", ids::hex(entropy, 4)?),
         share_set: hex::encode(set),
+        before: None,
     };
     let set = share::Set::new(&config.cluster_id, set);
     Ok((config, set))

@@ -6,6 +6,8 @@ use coffre_storage::{BadKey, Key};
 pub(crate) const SEAL_CONFIG: &str = "core/seal-config";
 /// The root key, sealed under the unseal key; term 0, version 1.
 pub(crate) const ROOT_KEY: &str = "core/root-key";
+/// The root key under the unseal key before, while both sets of shares count.
+pub(crate) const ROOT_KEY_BEFORE: &str = "core/root-key-before";
 /// The keyring and the derivation secret, sealed under a subkey of the root key; term 0, version = generation.
 pub(crate) const KEYRING: &str = "core/keyring";
 /// The message counter, sealed under another subkey of the root key; term 0, version = the number reserved.

@@ -13,15 +13,18 @@
 //! * [`View`] and [`ReadView`] are storage below a prefix.
 //! * [`record`] is the format at rest; [`share`] the form of a share on paper.
 //!
-//! Layout of the storage: `core/seal-config` (plain JSON), `core/root-key`, `core/keyring`, `core/messages`, and all
+//! Layout of the storage: `core/seal-config` (plain JSON), `core/root-key`, `core/root-key-before` (for
+//! a moment after the key was split anew), `core/keyring`, `core/messages`, and all
 //! records of views below `data/`.
 
 mod barrier;
 mod error;
+mod gathering;
 mod init;
 mod layout;
 mod messages;
 pub mod record;
+mod resplit;
 mod secrets;
 mod session;
 pub mod share;
@@ -31,7 +34,9 @@ mod view;
 
 pub use barrier::{Barrier, Limits};
 pub use error::{BarrierError, InitRefused, Sealed, UnsealRefused};
+pub use gathering::Gathering;
 pub use init::{NewShares, PreparedInit, share_counts};
+pub use resplit::{Holders, NewSplit};
 pub use session::{KeyStatus, Unsealed};
 pub use status::SealStatus;
 pub use view::{Listing, ReadView, View, ViewBatch};

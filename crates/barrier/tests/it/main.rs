@@ -5,6 +5,7 @@ mod ceremonies;
 mod numbers;
 mod on_disk;
 mod records;
+mod resplit;
 mod sealing;
 mod views;
 
