@@ -28,7 +28,7 @@ pub mod sys;
 mod template;
 pub mod token;
 
-pub use access::Access;
+pub use access::{Access, Ceremony, OpenCeremonies};
 pub use endpoint::{Endpoint, Nothing};
 pub use envelope::{AuthBlock, Envelope, WrapInfo, wire_text};
 pub use op::{Capability, Op};

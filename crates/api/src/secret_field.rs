@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that crosses the wire on purpose and is secret everywhere else: a token, a share, a password. Wiped when
 /// dropped, never printed, marked as a password in the schema.
+#[derive(Default)]
 pub struct SecretField(SecretText);
 
 impl SecretField {

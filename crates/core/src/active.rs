@@ -11,6 +11,7 @@ use coffre_barrier::Unsealed;
 use coffre_engine::Meta;
 
 use crate::audit_devices::AuditDevices;
+use crate::ceremonies::Ceremonies;
 use crate::header_rules::HeaderRules;
 use crate::identity::IdentityStore;
 use crate::kernel::Kernel;
@@ -39,6 +40,8 @@ pub struct Active {
     pub(crate) header_rules: HeaderRules,
     /// What operators set besides.
     pub(crate) operations: Operations,
+    /// What holders of key shares have begun together.
+    pub(crate) ceremonies: Ceremonies,
 }
 
 impl Active {
@@ -75,10 +78,11 @@ impl Active {
                 .await?;
         audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
         let header_rules = HeaderRules::load(root.clone()).await?;
+        let ceremonies = Ceremonies::new(root.clone());
         let operations = Operations::load(root).await?;
         tokens.finish_revocations().await?;
         tokens.load_ends().await?;
         let tokens = Arc::new(tokens);
-        Ok(Self { policies, tokens, identity, mounts, lockout, audit, header_rules, operations })
+        Ok(Self { ceremonies, policies, tokens, identity, mounts, lockout, audit, header_rules, operations })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coffre_api::{Op, RawInput, VaultPath};
+use coffre_api::{Op, OpenCeremonies, RawInput, VaultPath};
 use coffre_audit::AuditedHeader;
 use coffre_secret::SecretText;
 
@@ -23,6 +23,8 @@ pub struct Incoming {
     pub raw: RawInput,
     /// The headers that the audit rules name: what [`crate::Kernel::audited_headers`] picked.
     pub headers: Vec<AuditedHeader>,
+    /// The ceremonies that the listener opens to callers without a token.
+    pub open: OpenCeremonies,
     /// The client.
     pub peer: Option<SocketAddr>,
 }

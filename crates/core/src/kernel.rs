@@ -37,6 +37,10 @@ const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a seal waits for the ends of the audit chains to be stored.
 const HEADS_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long after new key shares were shown the ones before them go on to unseal, in case the answer that showed the new
+/// ones did not arrive because the process died.
+const SETTLE_AFTER: Duration = Duration::from_secs(5);
+
 /// The parts of a server, and how they are opened and shut.
 pub struct Kernel {
     barrier: Arc<Barrier>,
@@ -226,6 +230,11 @@ impl Kernel {
     /// Shuts: requests under way get a bounded time, then the keys leave memory.
     pub async fn seal(&self) {
         let _turn = self.turning.lock().await;
+        self.shut().await;
+    }
+
+    /// Within [`Kernel::turning`].
+    async fn shut(&self) {
         let active = self.active.swap(None);
         if let Some(active) = active {
             // A storage that hangs must not keep the keys in memory.
@@ -235,6 +244,15 @@ impl Kernel {
                     tracing::error!("the audit chains' ends were not kept: the storage does not answer")
                 }
             }
+        }
+        // New key shares that were shown a moment ago are alone from now on.
+        if !matches!(
+            tokio::time::timeout(HEADS_PATIENCE, self.barrier.settle(Duration::ZERO)).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!(
+                "the key shares before the last splitting go on to unseal, until the new ones have"
+            );
         }
         self.barrier.seal().await;
         self.broker.disable_all();
@@ -249,8 +267,13 @@ impl Kernel {
     /// Whoever comes here before the seal is done waits for it: the answer to `sys/seal` must not leave earlier, also
     /// if another request came first.
     pub(crate) async fn seal_if_requested(&self) {
+        if !self.seal_requested.load(Ordering::SeqCst) {
+            return;
+        }
+        let _turn = self.turning.lock().await;
+        // Somebody else may have done it, and the server may have been unsealed since.
         if self.seal_requested.load(Ordering::SeqCst) {
-            self.seal().await;
+            self.shut().await;
             self.seal_requested.store(false, Ordering::SeqCst);
         }
     }
@@ -265,6 +288,8 @@ impl Kernel {
         self.log_cause("expiry", expired.as_ref().err());
         self.log_cause("audit", kept.as_ref().err());
         self.log_cause("lockout", active.lockout.tidy().await.as_ref().err());
+        let settled = self.barrier.settle(SETTLE_AFTER).await.map_err(coffre_engine::storage);
+        self.log_cause("key shares", settled.as_ref().err());
     }
 
     /// Initialises and opens a development server: one share, a chosen or drawn root token, `secret/` as KV

@@ -55,6 +55,8 @@ pub(crate) enum KernelKey<'a> {
     /// `core/identity/merged/<id>`: JSON of [`crate::identity::model::NameRecord`]; where a merged entity went, for tokens that
     /// still name it.
     IdentityMerged(&'a str),
+    /// `core/ceremony/rekey-backup`: JSON of `crate::ceremonies::rekey::BackupRecord`.
+    RekeyBackup,
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -67,6 +69,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Wrap(key) => write!(f, "{WRAPS}{key}"),
             Self::Policy(name) => write!(f, "{POLICIES}{name}"),
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
+            Self::RekeyBackup => f.write_str("core/ceremony/rekey-backup"),
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
             Self::Lockout(accessor, name) => write!(f, "{LOCKOUTS}{accessor}/{name}"),
             Self::AuditHead(name) => write!(f, "core/audit-head/{name}"),

@@ -37,6 +37,7 @@ mod admission;
 mod audit_devices;
 mod authenticate;
 mod builtin;
+mod ceremonies;
 mod finish;
 mod header_rules;
 mod identity;

@@ -242,7 +242,8 @@ impl Kernel {
 fn route(active: &Active, incoming: &Incoming) -> Result<Resolved, NoRow> {
     let router = active.mounts.router();
     let mount = router.find(&incoming.path).ok_or(NoRow::Path)?;
-    mount.resolve(incoming.op, incoming.path.clone(), incoming.wrap_ttl)
+    let resolved = mount.resolve(incoming.op, incoming.path.clone(), incoming.wrap_ttl)?;
+    Ok(resolved.behind(incoming.open))
 }
 
 fn no_row(why: Option<&NoRow>, path: &VaultPath) -> Refusal {

@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_api::{Access, Op, VaultPath};
+use coffre_api::{Access, Op, OpenCeremonies, VaultPath};
 use coffre_barrier::View;
 use coffre_policy::{MountLabel, Subject};
 
@@ -100,7 +100,17 @@ impl Mount {
             Found::Row { row, captures } => {
                 let meta = self.engine.meta(row).ok_or(NoRow::Path)?;
                 let path = fold(path, start, &captures, self.engine.folded());
-                Ok(Resolved { mount: Arc::clone(self), path, start, op, row, meta, captures, wrap_ttl })
+                Ok(Resolved {
+                    mount: Arc::clone(self),
+                    path,
+                    start,
+                    op,
+                    row,
+                    meta,
+                    captures,
+                    wrap_ttl,
+                    open: OpenCeremonies::default(),
+                })
             }
             Found::WrongOp(ops) => Err(NoRow::Op(ops)),
             Found::Nothing => Err(NoRow::Path),
@@ -132,6 +142,7 @@ pub struct Resolved {
     meta: &'static Meta,
     captures: Vec<(&'static str, Range<usize>)>,
     wrap_ttl: Option<Duration>,
+    open: OpenCeremonies,
 }
 
 impl Resolved {
@@ -148,6 +159,13 @@ impl Resolved {
     /// What it does.
     pub const fn op(&self) -> Op {
         self.op
+    }
+
+    /// The same, behind a listener that opens these ceremonies.
+    #[must_use]
+    pub fn behind(mut self, open: OpenCeremonies) -> Self {
+        self.open = open;
+        self
     }
 
     /// The row's facts.
@@ -175,7 +193,7 @@ impl Subject for Resolved {
     }
 
     fn access(&self) -> Access {
-        self.meta.access
+        self.meta.access.behind(self.open)
     }
 
     fn wrap_ttl(&self) -> Option<Duration> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coffre_api::coerce::{LooseBool, Ttl};
-use coffre_api::{Kind, Op, RawInput, Refusal, VaultPath};
+use coffre_api::{Kind, Op, OpenCeremonies, RawInput, Refusal, VaultPath};
 use coffre_audit::AuditedHeader;
 use coffre_core::Incoming;
 use coffre_secret::{SecretText, SecretVec};
@@ -87,6 +87,7 @@ impl Head {
             wrap_ttl: self.wrap_ttl,
             raw: raw.with_query(self.query),
             headers,
+            open: OpenCeremonies::default(),
             peer: Some(peer),
         })
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use coffre_api::OpenCeremonies;
+
 /// What one client may take of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -20,6 +22,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
+    /// Which ceremonies callers without a token may hold here.
+    pub open: OpenCeremonies,
 }
 
 impl Default for Limits {
@@ -32,6 +36,7 @@ impl Default for Limits {
             answer: Duration::from_secs(90),
             idle: Duration::from_secs(300),
             connections: 4_096,
+            open: OpenCeremonies::default(),
         }
     }
 }

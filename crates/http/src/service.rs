@@ -59,6 +59,7 @@ async fn heard(
         Ok(incoming) => incoming,
         Err(refusal) => return outgoing::refused(&refusal),
     };
+    let incoming = Incoming { open: limits.open, ..incoming };
     let handled = handle(kernel, incoming, changes);
     match tokio::time::timeout(limits.answer, handled).await {
         Ok(Some(released)) => outgoing::write(released, head_only),

@@ -53,7 +53,7 @@ pub struct NotPermitted(String);
 /// Asks the caller's policies about the subject.
 ///
 /// Public endpoints are open to everybody. All others need a token whose policies grant the operation's capability,
-/// and `sudo` besides for [`Access::Sudo`]. The refusal says `permission denied` and no more.
+/// and `sudo` besides for [`Access::Sudo`] and [`Access::Ceremony`]. The refusal says `permission denied` and no more.
 pub fn authorize<T: Subject>(
     caller: Caller,
     existence: Existence,
@@ -68,7 +68,7 @@ pub fn authorize<T: Subject>(
             path: subject.path(),
             op: subject.op(),
             existence,
-            needs_sudo: access == Access::Sudo,
+            needs_sudo: access.needs_sudo(),
             raw,
             wrap_ttl: subject.wrap_ttl(),
         };

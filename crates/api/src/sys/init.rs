@@ -24,10 +24,10 @@ pub struct InitInput {
     /// Shares needed to unseal.
     #[serde(default)]
     pub secret_threshold: LooseInt,
-    /// Not supported: must be empty.
+    /// A PGP public key for each share, base64 or armoured; empty leaves the shares readable.
     #[serde(default)]
     pub pgp_keys: CommaList,
-    /// Not supported: must be empty.
+    /// A PGP public key for the root token.
     #[serde(default)]
     pub root_token_pgp_key: String,
     /// Only for auto-unseal: must be 0.

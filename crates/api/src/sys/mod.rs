@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod capabilities;
+pub mod generate_root;
 pub mod health;
 pub mod init;
 pub mod locked_users;
@@ -11,6 +12,7 @@ pub mod passwords;
 pub mod policies;
 pub mod quotas;
 pub mod remount;
+pub mod rekey;
 pub mod request_headers;
 pub mod rotate;
 pub mod seal;

@@ -22,7 +22,7 @@ async fn holders(barrier: &Barrier, shares: &[SecretVec]) -> Result<Holders, Uns
             return Ok(holders);
         }
     }
-    panic!("the shares are not enough")
+    Err(UnsealRefused::WrongSet)
 }
 
 async fn split(barrier: &Barrier, shares: &[SecretVec]) -> Result<NewSplit, UnsealRefused> {

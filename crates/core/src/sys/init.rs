@@ -9,6 +9,7 @@ use coffre_engine::{Cx, Reply, Serve, storage};
 use coffre_secret::SecretText;
 
 use super::Sys;
+use crate::ceremonies::{Shown, encrypt, pgp_key_of, pgp_keys};
 
 impl Serve<InitStatus> for Sys {
     async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<InitStatusOutput>, Refusal> {
@@ -18,20 +19,35 @@ impl Serve<InitStatus> for Sys {
 }
 
 impl Serve<Init> for Sys {
-    async fn serve(&self, _: Cx<'_>, input: InitInput) -> Result<Reply<InitOutput>, Refusal> {
+    async fn serve(&self, cx: Cx<'_>, input: InitInput) -> Result<Reply<InitOutput>, Refusal> {
         refuse_what_is_not_offered(&input)?;
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let (shares, threshold) = share_counts(count(input.secret_shares.0), count(input.secret_threshold.0))
             .map_err(|e| refused(&e))?;
+        let keys = pgp_keys(input.pgp_keys.items(), shares, cx.now())?;
+        let root_key = match input.root_token_pgp_key.as_str() {
+            "" => None,
+            text => Some(pgp_key_of(text, cx.now())?),
+        };
+        // What cannot be shown must not be made: the keys are tried before anything is stored.
+        for key in keys.iter().chain(&root_key) {
+            encrypt(key, b"a try", cx.entropy())?;
+        }
         let kernel = self.kernel()?;
         let made = kernel.init(shares, threshold, None).await.map_err(|e| match e {
             InitRefused::Failed(error) => storage(error),
             other => refused(&other),
         })?;
-        // EXPOSE: shown this once, to whoever initialises.
-        let keys = made.shares.iter().map(|share| secret(hex::encode(share.expose()))).collect();
-        let keys_base64 = made.shares.iter().map(|share| secret(STANDARD.encode(share.expose()))).collect();
-        Ok(Reply::bare(InitOutput { keys, keys_base64, root_token: SecretField::new(made.root_token) }))
+        // Shown this once, to whoever initialises.
+        let shown = Shown::of(&made.shares, &keys, cx.entropy())?;
+        let root_token = match root_key {
+            // EXPOSE: encrypted at once.
+            Some(key) => {
+                secret(STANDARD.encode(encrypt(&key, made.root_token.expose().as_bytes(), cx.entropy())?))
+            }
+            None => SecretField::new(made.root_token),
+        };
+        Ok(Reply::bare(InitOutput { keys: shown.hexadecimal, keys_base64: shown.base64, root_token }))
     }
 }
 
@@ -44,11 +60,6 @@ fn refused(error: &InitRefused) -> Refusal {
 }
 
 fn refuse_what_is_not_offered(input: &InitInput) -> Result<(), Refusal> {
-    if !input.pgp_keys.items().is_empty() || !input.root_token_pgp_key.is_empty() {
-        return Err(Refusal::invalid(
-            "PGP keys are not offered: initialise without them and encrypt the shares yourself",
-        ));
-    }
     let recovery = input.recovery_shares.0 != 0 || input.recovery_threshold.0 != 0;
     if recovery || !input.recovery_pgp_keys.items().is_empty() {
         return Err(Refusal::invalid("recovery parameters are for auto-unseal; this seal is of type shamir"));

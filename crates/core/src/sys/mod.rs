@@ -2,6 +2,7 @@
 
 mod audit;
 mod capabilities;
+mod generate_root;
 mod health;
 mod init;
 mod locked_users;
@@ -11,6 +12,7 @@ mod passwords;
 mod policies;
 mod quotas;
 mod remount;
+mod rekey;
 mod request_headers;
 mod rotate;
 mod seal;
@@ -60,6 +62,25 @@ impl Engine for Sys {
         Row::of::<api::seal::SealStatus>(),
         Row::of::<api::seal::Unseal>(),
         Row::of::<api::seal::Seal>(),
+        Row::of::<api::rekey::RekeyStatus>(),
+        Row::of::<api::rekey::StartRekey>(),
+        Row::of::<api::rekey::CancelRekey>(),
+        Row::of::<api::rekey::UpdateRekey>(),
+        Row::of::<api::rekey::VerifyStatus>(),
+        Row::of::<api::rekey::UpdateVerify>(),
+        Row::of::<api::rekey::RestartVerify>(),
+        Row::of::<api::rekey::ReadBackup>(),
+        Row::of::<api::rekey::DeleteBackup>(),
+        Row::of::<api::rekey::ReadRecovery>(),
+        Row::of::<api::rekey::WriteRecovery>(),
+        Row::of::<api::rekey::DeleteRecovery>(),
+        Row::of::<api::rekey::ReadRecoveryBackup>(),
+        Row::of::<api::rekey::DeleteRecoveryBackup>(),
+        Row::of::<api::generate_root::GenerateRootStatus>(),
+        Row::of::<api::generate_root::StartGenerateRoot>(),
+        Row::of::<api::generate_root::CancelGenerateRoot>(),
+        Row::of::<api::generate_root::UpdateGenerateRoot>(),
+        Row::of::<api::generate_root::DecodeToken>(),
         Row::of::<api::rotate::KeyStatus>(),
         Row::of::<api::rotate::Rotate>(),
         Row::of::<api::health::Health>(),

@@ -1,11 +1,12 @@
 //! `sys/seal-status`, `sys/unseal`, `sys/seal`.
 
 use coffre_api::sys::seal::{Seal, SealStatus, SealStatusOutput, Unseal, UnsealInput};
-use coffre_api::{Kind, Nothing, Refusal};
-use coffre_barrier::{SealStatus as State, UnsealRefused};
+use coffre_api::{Nothing, Refusal};
+use coffre_barrier::SealStatus as State;
 use coffre_engine::{Cx, Reply, Serve, storage};
 
 use super::{API_VERSION, Sys};
+use crate::ceremonies::share_refused;
 use crate::kernel::{Kernel, UnsealFailed};
 
 impl Serve<SealStatus> for Sys {
@@ -51,11 +52,7 @@ impl Serve<Seal> for Sys {
 fn refused(failed: UnsealFailed) -> Refusal {
     match failed {
         UnsealFailed::Open(refusal) => refusal,
-        UnsealFailed::Refused(UnsealRefused::Failed(error)) => storage(error),
-        UnsealFailed::Refused(UnsealRefused::NotInitialised) => {
-            Refusal::new(Kind::Invalid, "server is not yet initialized: run operator init first")
-        }
-        UnsealFailed::Refused(other) => Refusal::invalid(other.to_string()),
+        UnsealFailed::Refused(refused) => share_refused(refused),
     }
 }
 

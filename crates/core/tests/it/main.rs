@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
 
 mod audit;
+mod ceremonies;
 mod crash;
 mod cubbyhole;
 mod decode;

@@ -294,6 +294,7 @@ pub(crate) fn incoming(op: Op, path: &str, token: &str, body: &Value) -> Incomin
         wrap_ttl: None,
         raw,
         headers: Vec::new(),
+        open: coffre_api::OpenCeremonies::default(),
         peer: Some(SocketAddr::from(([127, 0, 0, 1], 1234))),
     }
 }

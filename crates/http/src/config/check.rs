@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coffre_api::OpenCeremonies;
 use coffre_api::coerce::Ttl;
 
 use super::error::ConfigError;
@@ -139,7 +140,24 @@ fn listener(raw: At<RawListener>, warnings: &mut Vec<String>) -> Result<Listener
             read_header: or_default(raw.value.read_header_timeout.as_ref(), DEFAULT_READ_HEADER),
             idle: or_default(raw.value.idle_timeout.as_ref(), DEFAULT_IDLE),
         },
+        open: open_ceremonies(&raw, warnings),
     })
+}
+
+/// Ceremonies are closed to callers without a token, unless `disable_unauthed_…_endpoints = false`.
+fn open_ceremonies(raw: &At<RawListener>, warnings: &mut Vec<String>) -> OpenCeremonies {
+    let opened = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|disable| !disable.value);
+    let open = OpenCeremonies {
+        rekey: opened(&raw.value.disable_unauthed_rekey),
+        generate_root: opened(&raw.value.disable_unauthed_generate_root),
+    };
+    if open != OpenCeremonies::default() {
+        warnings.push(format!(
+            "{}: everybody who reaches this listener can begin and cancel ceremonies of the key holders: leave disable_unauthed_rekey_endpoints and disable_unauthed_generate_root_endpoints out unless that is meant",
+            raw.spot
+        ));
+    }
+    open
 }
 
 fn tls(raw: &At<RawListener>) -> Result<Tls, ConfigError> {

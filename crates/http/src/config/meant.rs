@@ -3,6 +3,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coffre_api::OpenCeremonies;
+
 /// What a server is to be: everything checked that can be checked without touching files or the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -74,6 +76,8 @@ pub struct Listener {
     pub max_request_duration: Duration,
     /// How long a connection may take.
     pub timeouts: Timeouts,
+    /// Which ceremonies callers without a token may hold here. None by default.
+    pub open: OpenCeremonies,
 }
 
 /// Host and port to listen on.

@@ -52,6 +52,8 @@ pub(super) struct RawListener {
     pub(super) max_request_duration: Option<At<Ttl>>,
     pub(super) read_header_timeout: Option<At<Ttl>>,
     pub(super) idle_timeout: Option<At<Ttl>>,
+    pub(super) disable_unauthed_rekey: Option<At<bool>>,
+    pub(super) disable_unauthed_generate_root: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -214,6 +216,8 @@ impl RawConfig {
             max_request_duration: fields.duration("max_request_duration")?,
             read_header_timeout: fields.duration("http_read_header_timeout")?,
             idle_timeout: fields.duration("http_idle_timeout")?,
+            disable_unauthed_rekey: fields.flag("disable_unauthed_rekey_endpoints")?,
+            disable_unauthed_generate_root: fields.flag("disable_unauthed_generate_root_endpoints")?,
         };
         self.warnings.extend(fields.leftovers(LISTENER_ELSEWHERE));
         self.listeners.push(At { value, spot });

@@ -62,6 +62,7 @@ async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>),
         headers: listener.timeouts.read_header,
         idle: listener.timeouts.idle,
         answer: listener.max_request_duration,
+        open: listener.open,
         ..Limits::default()
     };
     let Some(settings) = &listener.tls else { return Ok((Listener { socket, tls: None, limits }, None)) };
