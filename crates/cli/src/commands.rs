@@ -38,13 +38,17 @@ pub(crate) struct Command {
 impl Command {
     /// The flag of this name, the command's own before the global ones.
     pub(crate) fn flag(&self, name: &str) -> Option<&'static Flag> {
+        self.all_flags().find(|flag| flag.name == name || flag.alias == Some(name))
+    }
+
+    /// The command's own flags, then the global ones.
+    pub(crate) fn all_flags(&self) -> impl Iterator<Item = &'static Flag> {
         let global: &[&'static [Flag]] = match self.run {
             Run::Online(_) => &[HTTP, OUTPUT],
             Run::Local(_) => &[OUTPUT],
             Run::Raw(_) => &[],
         };
-        let is = |flag: &&'static Flag| flag.name == name || flag.alias == Some(name);
-        self.flags.iter().chain(global.iter().copied().flatten()).find(is)
+        self.flags.iter().chain(global.iter().copied().flatten())
     }
 
     /// Usage, summary and flags.
@@ -159,6 +163,17 @@ pub(crate) const COMMANDS: &[Command] = &[
     row("path-help", "PATH", "Show the help of a path.", NONE, online!(run::generic::path_help)),
     row("print token", "", "Print the token in use.", NONE, Run::Local(run::local::print_token)),
     row("version", "", "Print the version.", NONE, Run::Local(run::local::version)),
+    row("completion bash", "", "Print bash's completion.", NONE, Run::Local(run::completion::bash)),
+    row("completion zsh", "", "Print zsh's completion.", NONE, Run::Local(run::completion::zsh)),
+    row("completion fish", "", "Print fish's completion.", NONE, Run::Local(run::completion::fish)),
+    row(
+        "completion words",
+        "[--] WORDS...",
+        "Print what may stand in place of the last word; the scripts ask this.",
+        run::completion::WORDS,
+        Run::Local(run::completion::words),
+    ),
+    row("man", "DIRECTORY", "Write the manual pages.", NONE, Run::Local(run::completion::man)),
     row("kv get", "PATH", "Read a document.", run::kv::GET, online!(run::kv::get)),
     row("kv put", "PATH [K=V...]", "Write a document.", run::kv::PUT, online!(run::kv::put)),
     row("kv patch", "PATH [K=V...]", "Merge into a document.", run::kv::PATCH, online!(run::kv::patch)),

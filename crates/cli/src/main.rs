@@ -8,8 +8,10 @@
 mod args;
 mod call;
 mod commands;
+mod complete;
 mod connect;
 mod json;
+mod manual;
 mod outcome;
 mod recommend;
 mod render;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod ceremony;
+pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod generic;
 pub(crate) mod kv;
