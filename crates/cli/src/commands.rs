@@ -307,6 +307,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     row("audit list", "", "List audit devices.", NONE, online!(run::audit::list)),
     row("audit disable", "PATH", "Disable an audit device.", NONE, online!(run::audit::disable)),
+    row(
+        "audit verify",
+        "FILE...",
+        "Check that the entries of a log, or of its rotated files in their order, are all there and unchanged.",
+        run::audit::VERIFY,
+        online!(run::audit::verify),
+    ),
     row("lease lookup", "ID", "Show a lease.", NONE, online!(run::lease::lookup)),
     row("lease renew", "ID", "Make a lease last longer.", run::lease::RENEW, online!(run::lease::renew)),
     row("lease revoke", "ID", "End leases.", run::lease::REVOKE, online!(run::lease::revoke)),

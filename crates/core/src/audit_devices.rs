@@ -177,9 +177,16 @@ impl AuditDevices {
     pub(crate) fn list(&self, detail: bool) -> BTreeMap<String, AuditOutput> {
         let health: BTreeMap<String, HealthReport> =
             if detail { self.broker.health().into_iter().collect() } else { BTreeMap::new() };
+        let heads: BTreeMap<String, Head> = self.broker.heads().into_iter().collect();
         let known = self.known.load();
         let output = |(name, record): (&String, &Arc<DeviceRecord>)| {
-            (name.clone(), AuditOutput { status: health.get(name).map(status), ..record.output() })
+            (
+                name.clone(),
+                AuditOutput {
+                    status: health.get(name).map(|report| status(report, heads.get(name))),
+                    ..record.output()
+                },
+            )
         };
         known.iter().map(output).collect()
     }
@@ -257,13 +264,16 @@ impl AuditDevices {
     }
 }
 
-fn status(report: &HealthReport) -> AuditStatusOutput {
+fn status(report: &HealthReport, head: Option<&Head>) -> AuditStatusOutput {
+    let head = head.unwrap_or(&Head::START);
     AuditStatusOutput {
         condition: report.condition.word().to_owned(),
         since: report.since.rfc3339(),
         last_error: report.last_error.unwrap_or_default().to_owned(),
         taken: report.taken,
         lost: report.lost,
+        seq: head.seq,
+        chain: head.link_hex(),
     }
 }
 

@@ -61,6 +61,10 @@ pub struct AuditStatusOutput {
     pub taken: u64,
     /// Entries that it did not take.
     pub lost: u64,
+    /// The number of its last entry (`seq`).
+    pub seq: u64,
+    /// The last entry's link (`chain`), 64 hexadecimal digits: a log that ends before it was cut.
+    pub chain: String,
 }
 
 /// A device.

@@ -52,6 +52,12 @@ pub struct Head {
 impl Head {
     /// Before the first entry.
     pub const START: Self = Self { seq: 0, link: [0; 32] };
+
+    /// The link as it stands in the log: 64 hexadecimal digits.
+    #[must_use]
+    pub fn link_hex(&self) -> String {
+        coffre_crypto::digest::hex(&self.link)
+    }
 }
 
 /// Why a device did not take an entry. Names neither paths nor values.

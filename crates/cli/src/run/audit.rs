@@ -1,5 +1,9 @@
 //! `audit`: devices.
 
+use std::fs::File;
+use std::io::BufReader;
+
+use coffre_audit::{Head, chain};
 use coffre_client::{Op, Request};
 
 use crate::args::global::Format;
@@ -14,6 +18,11 @@ pub(crate) const ENABLE: &[Flag] = &[
     Flag::one("description", "Free text."),
     Flag::switch("local", "Not replicated."),
 ];
+
+pub(crate) const VERIFY: &[Flag] = &[Flag::one(
+    "device",
+    "Also ask the server how far this device has come: a log whose end was cut off shows in no other way.",
+)];
 
 pub(crate) async fn enable(call: &mut Call) -> Outcome {
     call.expect_args(1, usize::MAX)?;
@@ -68,4 +77,53 @@ pub(crate) async fn disable(call: &mut Call) -> Outcome {
     let request = Request::new(Op::Delete, format!("sys/audit/{path}"));
     call.send("disabling audit device", request).await?;
     call.succeed(&format!("Disabled audit device (if it was enabled) at: {path}/"))
+}
+
+pub(crate) async fn verify(call: &mut Call) -> Outcome {
+    call.expect_args(1, usize::MAX)?;
+    let device = call.parsed.one("device").map(str::to_owned);
+    // Asked first: what is written meanwhile only makes the log longer.
+    let kept = match device {
+        Some(name) => Some(head_of(call, &name).await?),
+        None => None,
+    };
+    let (mut begins, mut end, mut lines) = (None, None, 0);
+    for path in call.rest(0) {
+        let file = File::open(&path).map_err(|error| Failure::local(format!("{path}: {error}")))?;
+        let told = chain::verify(BufReader::new(file), end, None);
+        let told = told.map_err(|broken| Failure::local(format!("{path}: {broken}")))?;
+        begins = begins.or(Some(told.from.seq));
+        end = Some(told.to);
+        lines += told.lines;
+    }
+    let (begins, end) = (begins.unwrap_or(0), end.unwrap_or(Head::START));
+    if let Some((seq, link)) = kept {
+        let same = end.seq > seq || end.link_hex() == link;
+        if end.seq < seq || !same {
+            return Err(Failure::local(format!(
+                "the end of the log is missing: it ends with entry {}, and the server has written {seq}",
+                end.seq
+            )));
+        }
+    }
+    if begins > 0 {
+        call.world.say(&format!("The log begins after entry {begins}; the files before were not given."));
+    }
+    call.world.say(&format!("{lines} entries in an unbroken chain, up to entry {}.", end.seq));
+    Ok(Exit::DONE)
+}
+
+/// The number and the link of a device's last entry.
+async fn head_of(call: &mut Call, name: &str) -> Result<(u64, String), Failure> {
+    let request = Request::new(Op::Read, "sys/audit").query("detail", "true");
+    let found = call.send("reading the audit devices", request).await?;
+    let data = data_of(found.as_ref());
+    let path = format!("{}/", name.trim_matches('/'));
+    let status = data.member(&path).and_then(|device| device.member("status"));
+    let status = status.ok_or_else(|| Failure::server(format!("No audit device at: {path}")))?;
+    let text = |name: &str| status.member(name).map(Node::shown).unwrap_or_default();
+    let seq = text("seq")
+        .parse()
+        .map_err(|_| Failure::server("The server does not tell how far the device is."))?;
+    Ok((seq, text("chain")))
 }
