@@ -2,7 +2,8 @@
 //!
 //! Order matters: policies before tokens (a token's rights are compiled from them), mounts before tokens (private
 //! storage lies in `cubbyhole/`), audit devices before anything that could be asked, unfinished revocations before the
-//! first request.
+//! first request. Neither tokens nor leases are read: each is refused by its own end, and what their ends leave behind is
+//! the background's work.
 
 use std::sync::{Arc, Weak};
 
@@ -16,6 +17,7 @@ use crate::header_rules::HeaderRules;
 use crate::identity::IdentityStore;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
+use crate::leases::Leases;
 use crate::lockout::Lockout;
 use crate::mounts::MountTable;
 use crate::operations::Operations;
@@ -31,9 +33,11 @@ pub struct Active {
     /// Entities, aliases and groups.
     pub identity: Arc<IdentityStore>,
     /// The mounts.
-    pub(crate) mounts: MountTable,
+    pub(crate) mounts: Arc<MountTable>,
     /// Failed logins and locked names.
     pub(crate) lockout: Lockout,
+    /// The leases.
+    pub(crate) leases: Arc<Leases>,
     /// The audit devices' table.
     pub(crate) audit: AuditDevices,
     /// Which headers are recorded.
@@ -64,6 +68,7 @@ impl Active {
         let settings = kernel.settings().clone();
         let entropy = Arc::clone(kernel.entropy());
         let mounts = MountTable::load(root.clone(), weak, settings, Arc::clone(&entropy)).await?;
+        let mounts = Arc::new(mounts);
         let cubbyhole =
             mounts.router().entry("cubbyhole/").map(|entry| root.sub(&engine_prefix(&entry.uuid)));
         let cubbyhole =
@@ -72,7 +77,8 @@ impl Active {
         let lockout = Lockout::load(unsealed, Arc::clone(&clock)).await?;
         let identity = Arc::new(IdentityStore::new(unsealed, Arc::clone(&clock), Arc::clone(&entropy))?);
         let (known, who) = (Arc::clone(&policies), Arc::clone(&identity));
-        let tokens = TokenStore::new(unsealed, cubbyhole, known, who, clock, entropy)?;
+        let leases = Arc::new(kernel.leases_of(root.clone(), Arc::clone(&mounts)));
+        let tokens = TokenStore::new(unsealed, cubbyhole, known, who, Arc::clone(&leases), clock, entropy)?;
         let audit =
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
                 .await?;
@@ -81,8 +87,18 @@ impl Active {
         let ceremonies = Ceremonies::new(root.clone());
         let operations = Operations::load(root).await?;
         tokens.finish_revocations().await?;
-        tokens.load_ends().await?;
         let tokens = Arc::new(tokens);
-        Ok(Self { ceremonies, policies, tokens, identity, mounts, lockout, audit, header_rules, operations })
+        Ok(Self {
+            ceremonies,
+            policies,
+            tokens,
+            identity,
+            mounts,
+            lockout,
+            leases,
+            audit,
+            header_rules,
+            operations,
+        })
     }
 }

@@ -1,13 +1,14 @@
 //! The engines that are linked in: the only place of the kernel that names them.
 //!
 //! To add an engine: write its crate module with its table, add an arm to [`build`] and its name to [`secrets_kind`] or
-//! [`auth_kind`]. Nothing else in the kernel changes: routing, policy and audit follow from the table.
+//! [`auth_kind`]. Nothing else in the kernel changes: routing, policy and audit follow from the table. Tests link engines
+//! of their own with [`Linked`].
 
 use std::sync::{Arc, Weak};
 
 use coffre_api::Refusal;
 use coffre_barrier::View;
-use coffre_engine::Mount;
+use coffre_engine::{Engine, Mount, MountFacts};
 use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
@@ -20,6 +21,58 @@ use crate::settings::Settings;
 use crate::sys::Sys;
 use crate::tokens::method::TokenMethod;
 
+/// Engines besides the ones listed here, by kind: for tests, and for trying an engine before it is listed.
+#[derive(Default)]
+pub struct Linked {
+    further: Vec<Further>,
+}
+
+struct Further {
+    kind: &'static str,
+    is_auth: bool,
+    make: Box<dyn Fn(MountFacts, Option<View>) -> Mount + Send + Sync>,
+}
+
+impl Linked {
+    /// Adds a secrets engine under its own kind.
+    #[must_use]
+    pub fn with_secrets<G: Engine>(self, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        self.with(false, engine)
+    }
+
+    /// Adds a login method under its own kind.
+    #[must_use]
+    pub fn with_method<G: Engine>(self, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        self.with(true, engine)
+    }
+
+    fn with<G: Engine>(mut self, is_auth: bool, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        let make = Box::new(move |facts, view| Mount::new(facts, engine(), view));
+        self.further.push(Further { kind: G::KIND, is_auth, make });
+        self
+    }
+
+    /// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.
+    pub(crate) fn secrets_kind(&self, kind: &str) -> Option<&'static str> {
+        secrets_kind(kind).or_else(|| self.kind(kind, false))
+    }
+
+    /// Whether a type can be enabled with `sys/auth`.
+    pub(crate) fn auth_kind(&self, kind: &str) -> Option<&'static str> {
+        auth_kind(kind).or_else(|| self.kind(kind, true))
+    }
+
+    fn kind(&self, kind: &str, is_auth: bool) -> Option<&'static str> {
+        let mut known = self.further.iter();
+        known.find(|further| further.kind == kind && further.is_auth == is_auth).map(|further| further.kind)
+    }
+
+    fn build(&self, facts: &MountFacts, view: Option<&View>) -> Option<Mount> {
+        let further = self.further.iter().find(|further| further.kind == facts.kind)?;
+        Some((further.make)(facts.clone(), view.cloned()))
+    }
+}
+
 /// Builds the engine of an entry.
 pub(crate) fn build(
     entry: &MountEntry,
@@ -31,15 +84,19 @@ pub(crate) fn build(
     let facts = entry.facts(settings);
     let view = Some(root.sub(&keys::engine_prefix(&entry.uuid)));
     let kernel = Weak::clone(kernel);
+    let further = kernel.upgrade().and_then(|kernel| kernel.linked().build(&facts, view.as_ref()));
     let mount = match entry.kind.as_str() {
         "system" => Mount::new(facts, Sys::new(kernel), view),
         "cubbyhole" => Mount::new(facts, Cubbyhole, view),
         "identity" => Mount::new(facts, Identity::new(kernel), view),
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
         "approle" => Mount::new(facts, AppRole, view),
-        kind => match kv::parse_version(kind, &entry.options)? {
-            kv::Version::V1 => Mount::new(facts, kv::v1::KvV1, view),
-            kv::Version::V2 => Mount::new(facts, kv::v2::KvV2, view),
+        kind => match further {
+            Some(mount) => mount,
+            None => match kv::parse_version(kind, &entry.options)? {
+                kv::Version::V1 => Mount::new(facts, kv::v1::KvV1, view),
+                kv::Version::V2 => Mount::new(facts, kv::v2::KvV2, view),
+            },
         },
     };
     Ok(Arc::new(match before {
@@ -54,11 +111,11 @@ pub(crate) async fn destroy_private_space(cubbyhole: &View, space: &str) -> Resu
 }
 
 /// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.
-pub(crate) fn secrets_kind(kind: &str) -> Option<&'static str> {
+fn secrets_kind(kind: &str) -> Option<&'static str> {
     matches!(kind, "kv" | "kv-v1" | "kv-v2" | "generic").then_some("kv")
 }
 
 /// Whether a type can be enabled with `sys/auth`.
-pub(crate) fn auth_kind(kind: &str) -> Option<&'static str> {
+fn auth_kind(kind: &str) -> Option<&'static str> {
     (kind == "approle").then_some("approle")
 }

@@ -9,18 +9,25 @@ use std::time::Duration;
 use coffre_ambient::Wall;
 use coffre_api::{AuthBlock, Envelope, RawJson, Refusal, WrapInfo};
 use coffre_audit::{AuditView, Releasable, Wire};
-use coffre_engine::{AnyReply, Auth, MountFacts, Shape, TokenGrant, TokenKind};
+use coffre_engine::{
+    AnyLease, AnyReply, Auth, LeaseBlock, LeaseGrant, Mount, MountFacts, Shape, TokenGrant, TokenKind,
+};
 use coffre_secret::SecretText;
 
 use crate::active::Active;
 use crate::identity::{Bound, LoginName};
+use crate::leases::{Made, Owner};
 use crate::tokens::{Bounds, Created, LiveToken, NewToken, TokenStore, admits, lifetime, networks};
 use crate::wrap;
 
 /// Turns an engine's reply into an answer: makes the token of a login, wraps, and puts the envelope around it.
 pub(crate) struct Finisher<'a> {
     pub(crate) active: &'a Active,
+    /// The engine that answered, while the request is inside it.
+    pub(crate) engine: &'a Mount,
     pub(crate) mount: &'a MountFacts,
+    /// Whom a lease would belong to.
+    pub(crate) owner: Option<Owner>,
     pub(crate) path: &'a coffre_api::VaultPath,
     pub(crate) request_id: &'a str,
     pub(crate) wrap_ttl: Option<Duration>,
@@ -45,10 +52,15 @@ impl Finisher<'_> {
             Some(Auth::Block(block)) => Some(*block),
             Some(Auth::Grant(grant)) => Some(self.login(*grant, &mut reply).await?),
         };
+        let lease = match reply.lease.take() {
+            None => None,
+            Some(AnyLease::Block(block)) => Some(block),
+            Some(AnyLease::Grant(grant)) => Some(self.lease(*grant, &mut reply).await?),
+        };
         if let Shape::Bare(_) = reply.shape {
             return Self::bare(reply);
         }
-        let body = self.envelope(&reply, auth.as_ref())?;
+        let body = self.envelope(&reply, auth.as_ref(), lease.as_ref())?;
         let Some(ttl) = self.wrap_ttl.filter(|_| body.is_some() && reply.shape == Shape::Data) else {
             let status = status_of(&reply);
             return Ok(Finished { status, body, data: reply.data, auth, wrap_info: None });
@@ -73,16 +85,31 @@ impl Finisher<'_> {
         Ok(Finished { status, body, data: reply.data, auth: None, wrap_info: None })
     }
 
-    fn envelope(&self, reply: &AnyReply, auth: Option<&AuthBlock>) -> Result<Option<SecretText>, Refusal> {
-        let silent = reply.data.is_none() && auth.is_none() && reply.warnings.is_empty();
-        if matches!(reply.shape, Shape::Missing) || (silent && reply.shape != Shape::Accepted) {
+    /// The lease of what the engine made, kept before the answer leaves.
+    async fn lease(&self, grant: LeaseGrant, reply: &mut AnyReply) -> Result<LeaseBlock, Refusal> {
+        let nobody = Owner { token: None, cap: None };
+        let owner = self.owner.unwrap_or(nobody);
+        let made = Made { grant, mount: self.engine, path: self.path, owner };
+        let (block, warning) = self.active.leases.register(made, &self.active.tokens).await?;
+        reply.warnings.extend(warning);
+        Ok(block)
+    }
+
+    fn envelope(
+        &self,
+        reply: &AnyReply,
+        auth: Option<&AuthBlock>,
+        lease: Option<&LeaseBlock>,
+    ) -> Result<Option<SecretText>, Refusal> {
+        let silent = reply.data.is_none() && auth.is_none() && lease.is_none() && reply.warnings.is_empty();
+        if matches!(reply.shape, Shape::Missing) || silent {
             return Ok(None);
         }
         let envelope = Envelope {
             request_id: self.request_id,
-            lease_id: "",
-            renewable: false,
-            lease_duration: reply.lease_duration,
+            lease_id: lease.map_or("", |lease| &lease.id),
+            renewable: lease.is_some_and(|lease| lease.renewable),
+            lease_duration: lease.map_or(reply.lease_duration, |lease| lease.duration),
             data: reply.data.as_ref(),
             wrap_info: None,
             warnings: (!reply.warnings.is_empty()).then_some(reply.warnings.as_slice()),

@@ -18,11 +18,13 @@ use coffre_engine::{Mount, MountFacts};
 use coffre_policy::DEFAULT_POLICY;
 use coffre_secret::{SecretText, SecretVec};
 use coffre_storage::Store;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::active::Active;
 use crate::audit_devices::DeclaredDevice;
+use crate::builtin::Linked;
 use crate::keys::{KernelKey, label};
+use crate::leases::ClockWatch;
 use crate::mounts::{FIXED, MountEntry, fixed_entry};
 use crate::policies::PolicyRecord;
 use crate::settings::Settings;
@@ -37,10 +39,6 @@ const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a seal waits for the ends of the audit chains to be stored.
 const HEADS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long after new key shares were shown the ones before them go on to unseal, in case the answer that showed the new
-/// ones did not arrive because the process died.
-const SETTLE_AFTER: Duration = Duration::from_secs(5);
-
 /// The parts of a server, and how they are opened and shut.
 pub struct Kernel {
     barrier: Arc<Barrier>,
@@ -48,6 +46,11 @@ pub struct Kernel {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
+    linked: Linked,
+    /// The wall clock, before credentials are destroyed by it.
+    pub(crate) watch: Arc<ClockWatch>,
+    /// Wakes the background work.
+    pub(crate) kick: Arc<Notify>,
     active: ArcSwapOption<Active>,
     /// `sys` without storage: answers while sealed.
     sealed_sys: Arc<Mount>,
@@ -84,8 +87,20 @@ impl Kernel {
         entropy: Arc<dyn Entropy>,
         settings: Settings,
     ) -> Arc<Self> {
+        Self::with_engines(store, clock, entropy, settings, Linked::default())
+    }
+
+    /// The same with further engines, for tests and for those who try out an engine.
+    pub fn with_engines(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+        linked: Linked,
+    ) -> Arc<Self> {
         let barrier = Barrier::new(store, Arc::clone(&clock), Arc::clone(&entropy));
         let broker = Arc::new(Broker::new(Arc::clone(&clock), AUDIT_PATIENCE));
+        let watch = Arc::new(ClockWatch::new(Arc::clone(&clock)));
         let clock: Arc<dyn Clock> = Arc::new(Steady::new(clock));
         Arc::new_cyclic(|kernel: &Weak<Self>| {
             let facts = MountFacts { path: "sys/".into(), kind: "system".into(), ..MountFacts::default() };
@@ -96,6 +111,9 @@ impl Kernel {
                 clock,
                 entropy,
                 settings,
+                linked,
+                watch,
+                kick: Arc::default(),
                 active: ArcSwapOption::empty(),
                 sealed_sys,
                 turning: Mutex::default(),
@@ -154,6 +172,11 @@ impl Kernel {
     /// What the configuration decided.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The engines that are linked in besides the kernel's own list.
+    pub(crate) const fn linked(&self) -> &Linked {
+        &self.linked
     }
 
     pub(crate) const fn sealed_sys(&self) -> &Arc<Mount> {
@@ -276,20 +299,6 @@ impl Kernel {
             self.shut().await;
             self.seal_requested.store(false, Ordering::SeqCst);
         }
-    }
-
-    /// One round of the kernel's background work: what has ended is revoked. Idempotent; a timer calls it.
-    pub async fn tick(&self) {
-        let Some(active) = self.active() else { return };
-        active.audit.watch();
-        let finished = active.tokens.finish_revocations().await;
-        let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
-        self.log_cause("revocation", finished.as_ref().err());
-        self.log_cause("expiry", expired.as_ref().err());
-        self.log_cause("audit", kept.as_ref().err());
-        self.log_cause("lockout", active.lockout.tidy().await.as_ref().err());
-        let settled = self.barrier.settle(SETTLE_AFTER).await.map_err(coffre_engine::storage);
-        self.log_cause("key shares", settled.as_ref().err());
     }
 
     /// Initialises and opens a development server: one share, a chosen or drawn root token, `secret/` as KV

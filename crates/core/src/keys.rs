@@ -57,6 +57,14 @@ pub(crate) enum KernelKey<'a> {
     IdentityMerged(&'a str),
     /// `core/ceremony/rekey-backup`: JSON of `crate::ceremonies::rekey::BackupRecord`.
     RekeyBackup,
+    /// `core/lease/id/<lease id>`: JSON of `leases::record::LeaseRecord`.
+    Lease(&'a str),
+    /// `core/lease/token/<token key>/<lease id>`: empty; what dies with a token.
+    LeaseOfToken(&'a str, &'a str),
+    /// `core/lease/due/<20 digits, nanoseconds since 1970>/<lease id>`: empty; what must be done when.
+    LeaseDue(u64, &'a str),
+    /// `core/lease/irrevocable/<lease id>`: empty; what could not be revoked after several tries.
+    LeaseGivenUp(&'a str),
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -85,6 +93,10 @@ impl fmt::Display for KernelKey<'_> {
             Self::IdentityOf(group, kind, member) => write!(f, "core/identity/of/{group}/{kind}/{member}"),
             Self::IdentityGroupAlias(id) => write!(f, "{GROUP_ALIASES}{id}"),
             Self::IdentityMerged(id) => write!(f, "core/identity/merged/{id}"),
+            Self::Lease(id) => write!(f, "{LEASES}{id}"),
+            Self::LeaseOfToken(token, id) => write!(f, "{LEASES_OF_TOKENS}{token}/{id}"),
+            Self::LeaseDue(due, id) => write!(f, "{LEASES_DUE}{due:020}/{id}"),
+            Self::LeaseGivenUp(id) => write!(f, "{LEASES_GIVEN_UP}{id}"),
         }
     }
 }
@@ -105,6 +117,10 @@ pub(crate) const ENTITIES: &str = "core/identity/entity/";
 pub(crate) const ALIASES: &str = "core/identity/alias/";
 pub(crate) const GROUPS: &str = "core/identity/group/";
 pub(crate) const GROUP_ALIASES: &str = "core/identity/group-alias/";
+pub(crate) const LEASES: &str = "core/lease/id/";
+pub(crate) const LEASES_OF_TOKENS: &str = "core/lease/token/";
+pub(crate) const LEASES_DUE: &str = "core/lease/due/";
+pub(crate) const LEASES_GIVEN_UP: &str = "core/lease/irrevocable/";
 
 /// Where a mount's engine keeps its records.
 pub(crate) fn engine_prefix(uuid: &str) -> String {

@@ -81,7 +81,9 @@ impl Kernel {
         };
         let last = matches!(used, Ok(Use::Last));
         let released = match (decision, used) {
-            (Ok(permit), Ok(_)) => self.record_and_call(active, permit, incoming, around).await,
+            (Ok(permit), Ok(_)) => {
+                self.record_and_call(active, permit, live.as_deref(), incoming, around).await
+            }
             (Ok(permit), Err(refusal)) => {
                 let (resolved, _, _) = permit.into_parts();
                 self.refuse(incoming, around, None, resolved, refusal).await
@@ -103,6 +105,7 @@ impl Kernel {
         self: &Arc<Self>,
         active: &Active,
         permit: Permit<Resolved>,
+        live: Option<&LiveToken>,
         incoming: &Incoming,
         around: &Surroundings,
     ) -> Released {
@@ -117,13 +120,19 @@ impl Kernel {
             tracing::error!(request_id, path = %path, cause = %down, "done without any audit entry, to mend audit");
         }
         let is_system = admitted.subject().mount().facts().kind == "system";
-        let reply = match refuse_odd_slash(incoming, is_system) {
-            Ok(()) => dispatch(&admitted, &incoming.raw, around).await,
-            Err(refusal) => Err(refusal),
+        let mount = admitted.subject().mount();
+        // Held until what the engine made is kept: a mount is not taken away from under it.
+        let inside = mount.enter().await;
+        let reply = match (&inside, refuse_odd_slash(incoming, is_system)) {
+            (Some(_), Ok(())) => dispatch(&admitted, &incoming.raw, around).await,
+            (None, Ok(())) => Err(no_row(None, &path)),
+            (_, Err(refusal)) => Err(refusal),
         };
         let finisher = Finisher {
             active,
-            mount: admitted.subject().mount().facts(),
+            engine: mount,
+            mount: mount.facts(),
+            owner: live.map(LiveToken::owner),
             path: &path,
             request_id: &around.request_id,
             wrap_ttl: incoming.wrap_ttl,

@@ -40,6 +40,12 @@ pub fn check<G: Engine>() -> Vec<Flaw> {
             }
         }
     }
+    for (at, row) in G::LEASES.iter().enumerate() {
+        if G::LEASES.iter().take(at).any(|other| other.kind() == row.kind()) {
+            let what = "two kinds of leases have this name".into();
+            flaws.push(Flaw { row: format!("lease {}", row.kind()), what });
+        }
+    }
     flaws
 }
 

@@ -1,10 +1,12 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coffre_api::{Access, Op, OpenCeremonies, VaultPath};
 use coffre_barrier::View;
 use coffre_policy::{MountLabel, Subject};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::args::Args;
 use crate::locks::Locks;
@@ -42,6 +44,19 @@ pub struct Mount {
     engine: Box<dyn AnyEngine>,
     view: Option<View>,
     locks: Arc<Locks>,
+    gate: Arc<Gate>,
+}
+
+/// Who is inside a mount, and whether it still lets anybody in.
+#[derive(Default)]
+struct Gate {
+    inside: Arc<RwLock<()>>,
+    closed: AtomicBool,
+}
+
+/// Held while a request is inside a mount's engine.
+pub struct MountInUse {
+    _inside: OwnedRwLockReadGuard<()>,
 }
 
 /// Why a path below a mount found no row.
@@ -56,15 +71,52 @@ pub enum NoRow {
 impl Mount {
     /// Mounts an engine; `view` is `None` only for what must answer while sealed.
     pub fn new<G: Engine>(facts: MountFacts, engine: G, view: Option<View>) -> Self {
-        Self { facts, engine: Box::new(Routed::new(engine)), view, locks: Arc::default() }
+        Self {
+            facts,
+            engine: Box::new(Routed::new(engine)),
+            view,
+            locks: Arc::default(),
+            gate: Arc::default(),
+        }
     }
 
     /// The same mount with other facts or another engine: it takes over the locks, so that requests under way on the
-    /// old one and new ones still exclude each other.
+    /// old one and new ones still exclude each other. At the same path it takes over the gate as well; at another one it
+    /// lets requests in while the old one stays closed.
     #[must_use]
     pub fn succeeding(mut self, old: &Self) -> Self {
         self.locks = Arc::clone(&old.locks);
+        if self.facts.path == old.facts.path {
+            self.gate = Arc::clone(&old.gate);
+        }
         self
+    }
+
+    /// Lets a request in; `None` once the mount is closed, however long ago the request found it.
+    pub async fn enter(&self) -> Option<MountInUse> {
+        let inside = Arc::clone(&self.gate.inside).read_owned().await;
+        self.is_open().then_some(MountInUse { _inside: inside })
+    }
+
+    /// Lets nobody in any more and waits for those inside, at most so long. Returns whether all have left.
+    pub async fn close(&self, patience: Duration) -> bool {
+        self.shut();
+        tokio::time::timeout(patience, self.gate.inside.write()).await.is_ok()
+    }
+
+    /// Lets nobody in any more, without waiting.
+    pub fn shut(&self) {
+        self.gate.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets requests in again.
+    pub fn reopen(&self) {
+        self.gate.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether requests are let in.
+    pub fn is_open(&self) -> bool {
+        !self.gate.closed.load(Ordering::SeqCst)
     }
 
     /// Its facts.

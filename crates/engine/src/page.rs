@@ -134,6 +134,7 @@ mod tests {
             auth: None,
             warnings: Vec::new(),
             lease_duration: 0,
+            lease: None,
             wrapped_accessor: None,
         };
         let reply = Page::of(Op::List, &raw).unwrap().cut(reply).unwrap();

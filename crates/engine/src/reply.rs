@@ -4,6 +4,8 @@ use std::time::Duration;
 use coffre_api::{AuthBlock, RawJson, Refusal};
 use serde::Serialize;
 
+use crate::lease::{AnyLease, Lease, LeaseBlock, LeaseFacts, LeaseGrant};
+
 /// What an engine answers, typed.
 pub struct Reply<T> {
     shape: Shape,
@@ -11,7 +13,14 @@ pub struct Reply<T> {
     auth: Option<Auth>,
     warnings: Vec<String>,
     lease_duration: u64,
+    lease: Option<PendingLease>,
     wrapped_accessor: Option<String>,
+}
+
+/// A lease whose facts may have failed to become JSON; that is told when the reply is erased.
+enum PendingLease {
+    Grant(Result<LeaseGrant, Refusal>),
+    Block(LeaseBlock),
 }
 
 /// How the answer is framed.
@@ -142,6 +151,21 @@ impl<T: Serialize> Reply<T> {
         reply
     }
 
+    /// 200 with a credential under `data` that the kernel is to lease to the caller: see [`crate::lease`] for what an
+    /// engine does before and what happens if the lease cannot be kept.
+    pub fn leased<L: LeaseFacts>(data: T, lease: Lease<L>) -> Self {
+        let mut reply = Self::new(Shape::Data, Some(data));
+        reply.lease = Some(PendingLease::Grant(lease.erase()));
+        reply
+    }
+
+    /// 200 about a lease that exists, without data.
+    pub fn lease(block: LeaseBlock) -> Self {
+        let mut reply = Self::new(Shape::Data, None);
+        reply.lease = Some(PendingLease::Block(block));
+        reply
+    }
+
     /// Adds a sentence for the person who asked.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
@@ -171,7 +195,15 @@ impl<T: Serialize> Reply<T> {
     }
 
     const fn new(shape: Shape, data: Option<T>) -> Self {
-        Self { shape, data, auth: None, warnings: Vec::new(), lease_duration: 0, wrapped_accessor: None }
+        Self {
+            shape,
+            data,
+            auth: None,
+            warnings: Vec::new(),
+            lease_duration: 0,
+            lease: None,
+            wrapped_accessor: None,
+        }
     }
 
     /// Serializes the data, once.
@@ -179,12 +211,18 @@ impl<T: Serialize> Reply<T> {
         let data = self.data.as_ref().map(RawJson::of).transpose();
         let data = data.map_err(|_| Refusal::bug("the reply could not be written as JSON"))?;
         warnings.extend(self.warnings);
+        let lease = match self.lease {
+            None => None,
+            Some(PendingLease::Grant(grant)) => Some(AnyLease::Grant(Box::new(grant?))),
+            Some(PendingLease::Block(block)) => Some(AnyLease::Block(block)),
+        };
         Ok(AnyReply {
             shape: self.shape,
             data,
             auth: self.auth,
             warnings,
             lease_duration: self.lease_duration,
+            lease,
             wrapped_accessor: self.wrapped_accessor,
         })
     }
@@ -200,8 +238,10 @@ pub struct AnyReply {
     pub auth: Option<Auth>,
     /// Sentences for the person who asked.
     pub warnings: Vec<String>,
-    /// Seconds.
+    /// Seconds, for an answer without a lease.
     pub lease_duration: u64,
+    /// The lease, made or to be made.
+    pub lease: Option<AnyLease>,
     /// See [`Reply::wrapping`].
     pub wrapped_accessor: Option<String>,
 }

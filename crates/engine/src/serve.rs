@@ -1,8 +1,9 @@
-use coffre_api::{BoxFuture, Endpoint, Op, Refusal};
+use coffre_api::{BoxFuture, Endpoint, Op, RawJson, Refusal};
 use coffre_policy::Existence;
 
 use crate::args::Args;
 use crate::cx::{Cx, MountCx, ReadCx};
+use crate::lease::{AnyRenewed, LeaseRow, Renewal};
 use crate::renewal::{LoginFacts, RenewTerms};
 use crate::reply::{AnyReply, Reply};
 use crate::row::{Meta, Row};
@@ -17,6 +18,8 @@ pub trait Engine: Send + Sync + Sized + 'static {
     const FOLDED: &'static [&'static str] = &[];
     /// The table: every endpoint it answers.
     const ROWS: &'static [Row<Self>];
+    /// The kinds of leases that it gives.
+    const LEASES: &'static [LeaseRow<Self>] = &[];
 
     /// Asked of a login method before a token that its login made is renewed: may it live on, and on which terms now?
     /// A refusal is what the caller reads; the token keeps its end. By default everything is as granted.
@@ -26,6 +29,14 @@ pub trait Engine: Send + Sync + Sized + 'static {
         login: &LoginFacts,
     ) -> impl Future<Output = Result<RenewTerms, Refusal>> + Send {
         std::future::ready(Ok(login.terms))
+    }
+
+    /// Removes what has ended or was left behind: expired records, intents of requests that a crash cut off. Called
+    /// soon after each unseal and about once a minute from then on, one call at a time. Idempotent; it does a bounded
+    /// amount of work and goes on with the next call.
+    fn tidy(&self, cx: MountCx<'_>) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = cx;
+        std::future::ready(Ok(()))
     }
 }
 
@@ -78,6 +89,25 @@ pub trait AnyEngine: Send + Sync + 'static {
         cx: MountCx<'a>,
         login: &'a LoginFacts,
     ) -> BoxFuture<'a, Result<RenewTerms, Refusal>>;
+    /// Whether it gives leases of this kind.
+    fn leases(&self, kind: &str) -> bool;
+    /// See [`crate::Leased::renew`]; a kind that the engine does not have is our fault.
+    fn renew_lease<'a>(
+        &'a self,
+        kind: &str,
+        cx: MountCx<'a>,
+        facts: &'a RawJson,
+        asked: Renewal<'a>,
+    ) -> BoxFuture<'a, Result<AnyRenewed, Refusal>>;
+    /// See [`crate::Leased::revoke`]; a kind that the engine does not have is our fault.
+    fn revoke_lease<'a>(
+        &'a self,
+        kind: &str,
+        cx: MountCx<'a>,
+        facts: &'a RawJson,
+    ) -> BoxFuture<'a, Result<(), Refusal>>;
+    /// See [`Engine::tidy`].
+    fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
 /// An engine with the routing trie of its rows.
@@ -142,4 +172,45 @@ impl<G: Engine> AnyEngine for Routed<G> {
     ) -> BoxFuture<'a, Result<RenewTerms, Refusal>> {
         Box::pin(self.engine.renew_login(cx, login))
     }
+
+    fn leases(&self, kind: &str) -> bool {
+        lease_row::<G>(kind).is_some()
+    }
+
+    fn renew_lease<'a>(
+        &'a self,
+        kind: &str,
+        cx: MountCx<'a>,
+        facts: &'a RawJson,
+        asked: Renewal<'a>,
+    ) -> BoxFuture<'a, Result<AnyRenewed, Refusal>> {
+        match lease_row::<G>(kind) {
+            Some(row) => (row.renew)(&self.engine, cx, facts, asked),
+            None => Box::pin(std::future::ready(Err(unknown_kind()))),
+        }
+    }
+
+    fn revoke_lease<'a>(
+        &'a self,
+        kind: &str,
+        cx: MountCx<'a>,
+        facts: &'a RawJson,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        match lease_row::<G>(kind) {
+            Some(row) => (row.revoke)(&self.engine, cx, facts),
+            None => Box::pin(std::future::ready(Err(unknown_kind()))),
+        }
+    }
+
+    fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.engine.tidy(cx))
+    }
+}
+
+fn lease_row<G: Engine>(kind: &str) -> Option<&'static LeaseRow<G>> {
+    G::LEASES.iter().find(|row| row.kind() == kind)
+}
+
+fn unknown_kind() -> Refusal {
+    Refusal::bug("a lease of a kind that its engine does not have")
 }

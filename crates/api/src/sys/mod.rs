@@ -6,6 +6,7 @@ pub mod generate_root;
 pub mod health;
 pub mod init;
 pub mod locked_users;
+pub mod leases;
 pub mod mounts;
 pub mod openapi;
 pub mod passwords;

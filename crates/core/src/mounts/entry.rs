@@ -40,6 +40,9 @@ pub struct MountEntry {
     /// Settings.
     #[serde(default)]
     pub config: MountConfig,
+    /// Whether its disabling has begun: nobody reaches its engine any more, and it can only be disabled.
+    #[serde(default)]
+    pub tainted: bool,
 }
 
 /// A mount's settings; zero and `None` are "not set".

@@ -11,9 +11,11 @@ use coffre_barrier::ViewBatch;
 use coffre_engine::storage;
 
 use super::entry::MountEntry;
+use super::evict::{PATIENCE, still_inside};
 use super::router::Router;
 use super::table::{MountTable, check_path, removal};
 use crate::keys::KernelKey;
+use crate::leases::Leases;
 use crate::stored;
 use crate::tokens::TokenStore;
 
@@ -26,7 +28,13 @@ impl MountTable {
 
     /// Moves a mount: revokes what was got through it, then gives its record the new path, in one transaction.
     /// Meanwhile neither path is served.
-    pub(crate) async fn relocate(&self, from: &str, to: &str, tokens: &TokenStore) -> Result<(), Refusal> {
+    pub(crate) async fn relocate(
+        &self,
+        from: &str,
+        to: &str,
+        tokens: &TokenStore,
+        leases: &Leases,
+    ) -> Result<(), Refusal> {
         let _held = self.changing.lock().await;
         let router = self.router();
         let old = movable(&router, from, to)?;
@@ -34,8 +42,17 @@ impl MountTable {
         to.clone_into(&mut entry.path);
         // Built first: a record whose engine cannot be built must not be found by the next unseal.
         let mount = self.build_after(&entry, router.mount(from))?;
-        self.router.store(Arc::new(router.without(from)));
-        match self.revoke_and_store(&router, &entry, tokens).await {
+        let Some(before) = router.mount(from) else { return Err(Refusal::bug("an entry without a mount")) };
+        if !before.close(PATIENCE).await {
+            before.reopen();
+            return Err(still_inside());
+        }
+        let revoked = self.revoke_all(&old, tokens, leases).await;
+        let stored = match revoked {
+            Ok(()) => self.store_moved(&router, &entry).await,
+            Err(refusal) => Err(refusal),
+        };
+        match stored {
             Ok(()) => {
                 self.router.store(Arc::new(router.without(from).with(Arc::new(entry), mount)));
                 Ok(())
@@ -46,23 +63,30 @@ impl MountTable {
                 let key = KernelKey::Mount(&entry.uuid).to_string();
                 let kept: Option<MountEntry> = stored::load(&self.root, &key).await.ok().flatten();
                 let moved = kept.is_some_and(|kept| kept.path == to);
-                let served =
-                    if moved { Arc::new(router.without(from).with(Arc::new(entry), mount)) } else { router };
-                self.router.store(served);
-                if moved { Ok(()) } else { Err(refusal) }
+                if moved {
+                    self.router.store(Arc::new(router.without(from).with(Arc::new(entry), mount)));
+                    return Ok(());
+                }
+                before.reopen();
+                Err(refusal)
             }
         }
     }
 
-    async fn revoke_and_store(
+    /// What was got through a mount, at its old path.
+    async fn revoke_all(
         &self,
-        router: &Router,
-        entry: &MountEntry,
+        old: &MountEntry,
         tokens: &TokenStore,
+        leases: &Leases,
     ) -> Result<(), Refusal> {
-        if entry.is_auth() {
-            tokens.revoke_of_mount(&entry.accessor).await?;
+        if old.is_auth() {
+            tokens.revoke_of_mount(&old.accessor).await?;
         }
+        leases.revoke_below(&old.path).await
+    }
+
+    async fn store_moved(&self, router: &Router, entry: &MountEntry) -> Result<(), Refusal> {
         let mut batch = ViewBatch::new();
         for uuid in self.leftovers(router, &entry.path).await? {
             batch = removal(batch, &uuid);
@@ -76,7 +100,7 @@ impl MountTable {
 fn movable(router: &Router, from: &str, to: &str) -> Result<Arc<MountEntry>, Refusal> {
     let entry =
         router.entry(from).ok_or_else(|| Refusal::invalid(format!("no matching mount at \"{from}\"")))?;
-    if entry.is_fixed() {
+    if entry.is_fixed() || entry.tainted {
         return Err(Refusal::invalid(format!("cannot remount \"{from}\"")));
     }
     if entry.is_auth() != to.starts_with("auth/") {

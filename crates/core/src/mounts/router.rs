@@ -37,9 +37,14 @@ impl Router {
         new
     }
 
-    /// The mount that holds a path. Mounts never lie within each other, so there is at most one.
+    /// The mount that holds a path and lets requests in.
     pub(crate) fn find(&self, path: &VaultPath) -> Option<&Arc<Mount>> {
-        let text = path.as_str();
+        self.holder(path.as_str()).filter(|mount| mount.is_open())
+    }
+
+    /// The mount that holds a path, also one that is being disabled. Mounts never lie within each other, so there is at
+    /// most one.
+    pub(crate) fn holder(&self, text: &str) -> Option<&Arc<Mount>> {
         let mut at = 0;
         loop {
             let end = text.get(at..)?.find('/').map_or(text.len(), |slash| at + slash);
@@ -64,6 +69,16 @@ impl Router {
     /// The entry at exactly this path (with its slash).
     pub(crate) fn entry(&self, path: &str) -> Option<&Arc<MountEntry>> {
         self.entries.get(path)
+    }
+
+    /// The mount with this uuid, also one that is being disabled.
+    pub(crate) fn by_uuid(&self, uuid: &str) -> Option<&Arc<Mount>> {
+        self.mounts.values().find(|mount| mount.facts().uuid == uuid)
+    }
+
+    /// The mounts that let requests in.
+    pub(crate) fn open_mounts(&self) -> impl Iterator<Item = &Arc<Mount>> {
+        self.mounts.values().filter(|mount| mount.is_open())
     }
 
     /// All entries, by path.

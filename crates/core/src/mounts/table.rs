@@ -1,16 +1,16 @@
 //! The mount table: changes go to storage first and to the router second, one at a time.
 //!
-//! A mount that is disabled leaves the router before its records go away, so that no new request reaches an engine
-//! whose storage is being deleted.
+//! A mount that is disabled lets nobody in before its records go away (see `evict.rs`), so that no request reaches an
+//! engine whose storage is being deleted.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use coffre_ambient::{Entropy, ids};
 use coffre_api::{Refusal, VaultPath};
-use coffre_barrier::{BarrierError, View, ViewBatch};
+use coffre_barrier::{View, ViewBatch};
 use coffre_engine::{Mount, storage};
-use coffre_storage::StoreError;
 use tokio::sync::Mutex;
 
 use super::entry::MountEntry;
@@ -20,6 +20,7 @@ use super::router::Router;
 use crate::builtin;
 use crate::kernel::Kernel;
 use crate::keys::{self, KernelKey};
+use crate::leases::Leases;
 use crate::settings::Settings;
 use crate::stored;
 use crate::tokens::TokenStore;
@@ -34,6 +35,8 @@ pub(crate) struct MountTable {
     pub(super) changing: Mutex<()>,
     /// The moves that were asked for since the unseal.
     pub(crate) migrations: Migrations,
+    /// When the engines were asked to tidy up last, since boot.
+    tidied: StdMutex<Option<Duration>>,
 }
 
 impl MountTable {
@@ -49,6 +52,9 @@ impl MountTable {
             let entry: Option<MountEntry> = stored::load(&root, &KernelKey::Mount(&uuid).to_string()).await?;
             let entry = entry.ok_or_else(|| Refusal::bug("a mount's record went away while it was read"))?;
             let mount = builtin::build(&entry, &settings, &root, &kernel, None)?;
+            if entry.tainted {
+                mount.shut();
+            }
             router = router.with(Arc::new(entry), mount);
         }
         let mut missing = FIXED.iter().filter(|fixed| router.entry(fixed.path).is_none());
@@ -75,6 +81,7 @@ impl MountTable {
             router: ArcSwap::from_pointee(router),
             changing: Mutex::default(),
             migrations: Migrations::default(),
+            tidied: StdMutex::default(),
         })
     }
 
@@ -140,31 +147,42 @@ impl MountTable {
         Ok(())
     }
 
-    /// Removes a mount: the tokens that its logins made, then its entry with everything its engine kept, in one
-    /// transaction. Fine if there is none.
-    pub(crate) async fn disable(&self, path: &str, tokens: &TokenStore) -> Result<(), Refusal> {
+    /// Removes a mount: what it gave out is revoked first, then its entry goes with everything its engine kept, in one
+    /// transaction. Fine if there is none. If it fails nobody reaches the mount any more; asked again, it goes on.
+    pub(crate) async fn disable(
+        &self,
+        path: &str,
+        tokens: &TokenStore,
+        leases: &Leases,
+    ) -> Result<(), Refusal> {
         let _held = self.changing.lock().await;
         let router = self.router();
-        let Some(entry) = router.entry(path) else { return Ok(()) };
+        let (Some(entry), Some(mount)) = (router.entry(path), router.mount(path)) else { return Ok(()) };
         if entry.is_fixed() {
             return Err(Refusal::invalid(format!("cannot unmount \"{path}\"")));
         }
-        // Nobody may reach the engine while its records go away. The tokens go first: after a crash in between the
-        // mount is still there, and can be disabled again.
-        self.router.store(Arc::new(router.without(path)));
-        if entry.is_auth()
-            && let Err(refusal) = tokens.revoke_of_mount(&entry.accessor).await
-        {
-            self.router.store(Arc::clone(&router));
-            return Err(refusal);
+        self.evict(entry, mount, tokens, leases).await?;
+        self.root.transact(removal(ViewBatch::new(), &entry.uuid)).await.map_err(storage)?;
+        self.router.store(Arc::new(self.router().without(path)));
+        Ok(())
+    }
+
+    /// Puts a changed entry in the place of the one that is served, with the same engine; the caller holds the lock.
+    pub(super) fn retain(&self, entry: MountEntry) {
+        let router = self.router();
+        if let Some(mount) = router.mount(&entry.path).cloned() {
+            self.router.store(Arc::new(router.with(Arc::new(entry), mount)));
         }
-        self.root.transact(removal(ViewBatch::new(), &entry.uuid)).await.map_err(|e| {
-            // If nobody knows whether it is gone, it must not take writes that may be lost: it stays out of reach.
-            if !matches!(e, BarrierError::Store(StoreError::Unknown(_))) {
-                self.router.store(Arc::clone(&router));
-            }
-            storage(e)
-        })
+    }
+
+    /// Whether so much time has passed since this was last true.
+    pub(super) fn due_for_tidying(&self, boot: Duration, every: Duration) -> bool {
+        let mut last = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| boot.saturating_sub(last) >= every);
+        if due {
+            *last = Some(boot);
+        }
+        due
     }
 
     /// The engine of an entry; it takes over the locks of the one that is served at its path.

@@ -5,14 +5,15 @@ mod capabilities;
 mod generate_root;
 mod health;
 mod init;
+mod leases;
 mod locked_users;
 mod mounts;
 mod openapi;
 mod passwords;
 mod policies;
 mod quotas;
-mod remount;
 mod rekey;
+mod remount;
 mod request_headers;
 mod rotate;
 mod seal;
@@ -143,6 +144,15 @@ impl Engine for Sys {
         Row::of::<api::openapi::OpenApi>(),
         Row::of::<api::openapi::OpenApiByWrite>(),
         Row::of::<api::openapi::Help>(),
+        Row::of::<api::leases::LookupLease>(),
+        Row::of::<api::leases::ListLeases>(),
+        Row::of::<api::leases::RenewLease>(),
+        Row::of::<api::leases::RevokeLease>(),
+        Row::of::<api::leases::RevokeFolder>(),
+        Row::of::<api::leases::ForceFolder>(),
+        Row::of::<api::leases::TidyLeases>(),
+        Row::of::<api::leases::CountLeases>(),
+        Row::of::<api::leases::TroubledLeases>(),
         Row::of::<api::wrapping::Wrap>(),
         Row::of::<api::wrapping::Unwrap>(),
         Row::of::<api::wrapping::WrappingLookup>(),

@@ -13,7 +13,6 @@ use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};
 
 use super::Sys;
-use crate::builtin;
 use crate::lockout::LockoutConfig;
 use crate::mounts::{MountConfig, MountEntry};
 use crate::settings::Settings;
@@ -65,9 +64,10 @@ impl Sys {
             ("", None) => return Err(Refusal::invalid("backend type must be specified as a string")),
             (kind, _) => kind.to_owned(),
         };
+        let kernel = self.kernel()?;
         let known = match table {
-            Table::Secrets => builtin::secrets_kind(&kind),
-            Table::Auth => builtin::auth_kind(&kind),
+            Table::Secrets => kernel.linked().secrets_kind(&kind),
+            Table::Auth => kernel.linked().auth_kind(&kind),
         };
         let known =
             known.ok_or_else(|| Refusal::invalid("unknown backend type: this server has kv and approle"))?;
@@ -106,7 +106,7 @@ impl Sys {
         if is_other_table {
             return Err(Refusal::invalid("login methods are disabled with sys/auth"));
         }
-        active.mounts.disable(&full, &active.tokens).await?;
+        active.mounts.disable(&full, &active.tokens, &active.leases).await?;
         Ok(Reply::empty())
     }
 

@@ -28,7 +28,7 @@ impl Serve<Remount> for Sys {
         let kernel = self.kernel()?;
         // A task of its own: neither a client that goes away nor the deadline leaves the move half-way.
         let work = tokio::spawn(async move {
-            let done = active.mounts.relocate(&from, &to, &active.tokens).await;
+            let done = active.mounts.relocate(&from, &to, &active.tokens, &active.leases).await;
             active.mounts.migrations.end(&name, done.is_ok());
             kernel.log_cause(&name, done.as_ref().err());
             done

@@ -4,31 +4,62 @@
 //! first). This part only cleans up: it revokes what has ended, with children and private storage.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use coffre_ambient::Wall;
 use coffre_api::Refusal;
+use coffre_engine::storage;
 
 use super::record::{SPENT, TokenKey};
 use super::store::TokenStore;
 use crate::keys;
-use crate::stored;
+
+/// How far the ends have been learned from storage.
+pub(super) enum Restoring {
+    /// Up to this key; `None` is the beginning.
+    After(Option<String>),
+    /// All of them.
+    Done,
+}
+
+impl Default for Restoring {
+    fn default() -> Self {
+        Self::After(None)
+    }
+}
+
+/// How many tokens are read at a time.
+const PAGE: usize = 200;
+
+/// Longer than the last request of a token takes.
+const LAST_REQUEST: Duration = Duration::from_secs(300);
 
 impl TokenStore {
-    /// Learns all ends from storage, after an unseal. Tokens are refused by their own end whether or not this ran;
-    /// it makes that their children and what they own go as well. What a crash left of spent tokens is removed at once.
-    pub(crate) async fn load_ends(&self) -> Result<usize, Refusal> {
-        let names = stored::all_below(&self.root, keys::TOKENS).await?;
-        for name in &names {
+    /// Learns the ends of tokens from storage, some at a time, until all are known: the background's work after an
+    /// unseal, while requests are served. Returns whether there is more to read.
+    pub(crate) async fn restore_ends(&self) -> Result<bool, Refusal> {
+        let after = match &*self.restoring.lock().unwrap_or_else(PoisonError::into_inner) {
+            Restoring::After(after) => after.clone(),
+            Restoring::Done => return Ok(false),
+        };
+        let page = self.root.scan(keys::TOKENS, after.as_deref(), PAGE).await.map_err(storage)?;
+        for name in page.names.iter().filter_map(|key| key.strip_prefix(keys::TOKENS)) {
             let Some(key) = TokenKey::parse(name) else { continue };
             let Some(record) = self.record(key).await? else { continue };
             if record.num_uses == SPENT {
-                // Its last request was cut off before what it owned was removed. None is under way now.
-                self.revoke(key).await?;
+                // Its last request was cut off before what it owned was removed, or is under way.
+                self.schedule(key, Some(self.clock.wall().plus(LAST_REQUEST)));
             } else {
                 self.schedule(key, record.end());
             }
         }
-        Ok(names.len())
+        let next = match page.names.into_iter().next_back() {
+            Some(last) if page.more => Restoring::After(Some(last)),
+            _ => Restoring::Done,
+        };
+        let more = matches!(next, Restoring::After(_));
+        *self.restoring.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(more)
     }
 
     /// Revokes what has ended. Idempotent, without input: a timer calls it.
@@ -52,7 +83,10 @@ impl TokenStore {
     /// It may have been renewed since it was scheduled: its record decides.
     async fn revoke_if_ended(&self, key: TokenKey) -> Result<bool, Refusal> {
         let now = self.clock.wall();
-        let ended = self.record(key).await?.is_some_and(|record| record.end().is_some_and(|end| end <= now));
+        let ended = self
+            .record(key)
+            .await?
+            .is_some_and(|record| record.num_uses == SPENT || record.end().is_some_and(|end| end <= now));
         if ended {
             self.revoke(key).await?;
         }

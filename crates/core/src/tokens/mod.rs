@@ -1,5 +1,6 @@
 //! Tokens: records, lookup, creation, renewal, revocation, expiry, and the method that manages them over HTTP.
 
+mod as_leases;
 mod create;
 mod expire;
 mod lifetime;

@@ -107,6 +107,8 @@ impl TokenStore {
 
     /// Deletes what a revoked token owned, and the token last.
     async fn delete(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
+        // Its leases end in storage before it goes, so whatever happens then they are known to have ended.
+        self.leases.end_of_token(key).await?;
         builtin::destroy_private_space(&self.cubbyhole, &record.space).await?;
         let name = key.hex();
         // Under the lock, so that nobody who has read the record writes it back afterwards.

@@ -17,10 +17,12 @@ use coffre_engine::{Locks, storage};
 use coffre_policy::TokenCaller;
 use ipnet::IpNet;
 
+use super::expire::Restoring;
 use super::person::Person;
 use super::record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
 use crate::identity::IdentityStore;
 use crate::keys::{self, KernelKey, label};
+use crate::leases::Leases;
 use crate::policies::PolicyStore;
 use crate::stored;
 
@@ -30,11 +32,13 @@ pub struct TokenStore {
     pub(super) cubbyhole: View,
     pub(super) policies: Arc<PolicyStore>,
     pub(super) identity: Arc<IdentityStore>,
+    pub(super) leases: Arc<Leases>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) locks: Locks,
     /// Ends, soonest first.
     pub(super) ends: Mutex<BTreeSet<(Wall, TokenKey)>>,
+    pub(super) restoring: Mutex<Restoring>,
     live: papaya::HashMap<TokenKey, Arc<LiveToken>>,
     id_mac: Mac,
     accessor_mac: Mac,
@@ -73,6 +77,7 @@ impl TokenStore {
         cubbyhole: View,
         policies: Arc<PolicyStore>,
         identity: Arc<IdentityStore>,
+        leases: Arc<Leases>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Refusal> {
@@ -83,10 +88,12 @@ impl TokenStore {
             cubbyhole,
             policies,
             identity,
+            leases,
             clock,
             entropy,
             locks: Locks::new(),
             ends: Mutex::default(),
+            restoring: Mutex::default(),
             live: papaya::HashMap::new(),
             id_mac: mac(label::TOKEN_ID)?,
             accessor_mac: mac(label::ACCESSOR)?,

@@ -26,10 +26,11 @@ pub(crate) async fn serve(
     for listener in listeners {
         serving.spawn(coffre_http::serve(Arc::clone(&kernel), listener, stopped.clone()));
     }
-    let mut tick = tokio::time::interval(TICK);
+    let mut background = tokio::task::JoinSet::new();
+    let working = Arc::clone(&kernel);
+    background.spawn(async move { working.background(TICK).await });
     let outcome = loop {
         tokio::select! {
-            _ = tick.tick() => kernel.tick().await,
             _ = signals.hangup.recv() => reload(&kernel, &reloads).await,
             _ = signals.terminate.recv() => break Ok(Exit::DONE),
             _ = signals.interrupt.recv() => break Ok(Exit::DONE),
@@ -41,6 +42,7 @@ pub(crate) async fn serve(
     tracing::info!("stopping");
     let _ = stop.send(true);
     while serving.join_next().await.is_some() {}
+    background.shutdown().await;
     kernel.seal().await;
     world.finish();
     outcome

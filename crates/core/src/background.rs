@@ -1,0 +1,118 @@
+//! What the kernel does without being asked: ends are noticed, what ended is revoked, engines tidy up.
+//!
+//! Every job is idempotent and without input, so it does not matter how often, when, or after which crash it runs. Two
+//! loops, because revoking leases waits for other systems and nothing else may wait for those.
+
+use std::time::Duration;
+
+use coffre_api::Refusal;
+
+use crate::active::Active;
+use crate::kernel::Kernel;
+use crate::leases::{LeaseCounts, Leases, Which};
+use crate::mounts::MountTable;
+
+/// How long after new key shares were shown the ones before them go on to unseal, in case the answer that showed the new
+/// ones did not arrive because the process died.
+const SETTLE_AFTER: Duration = Duration::from_secs(5);
+
+/// How the wall clock stands to the clock since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockState {
+    /// Seconds that the wall clock is ahead of what is believed; negative if it is behind.
+    pub ahead: i64,
+    /// Whether it stepped forward by more than a minute and that waits for its confirmation: what ended by it is
+    /// refused, but no credential is destroyed.
+    pub doubted: bool,
+}
+
+impl Kernel {
+    /// One round of all background work. Idempotent; a timer calls it.
+    pub async fn tick(&self) {
+        self.keep_house().await;
+        self.revoke_due().await;
+    }
+
+    /// All background work, for ever: once in `every`, and leases as soon as one was ended. Dropping the future ends it;
+    /// what was under way is taken up by the next one.
+    pub async fn background(&self, every: Duration) {
+        let house = async {
+            let mut timer = tokio::time::interval(every);
+            loop {
+                timer.tick().await;
+                self.keep_house().await;
+            }
+        };
+        let leases = async {
+            let mut timer = tokio::time::interval(every);
+            loop {
+                tokio::select! {
+                    _ = timer.tick() => {}
+                    () = self.kick.notified() => {}
+                }
+                self.revoke_due().await;
+            }
+        };
+        tokio::join!(house, leases);
+    }
+
+    /// How the wall clock stands to the clock since boot.
+    pub fn clock_state(&self) -> ClockState {
+        ClockState { doubted: self.watch.doubts(), ahead: self.watch.ahead() }
+    }
+
+    /// How many leases there are; none while sealed. Reads every lease's key.
+    pub async fn lease_counts(&self, which: Which) -> Result<LeaseCounts, Refusal> {
+        match self.active() {
+            Some(active) => active.leases.count(which).await,
+            None => Ok(LeaseCounts::default()),
+        }
+    }
+
+    async fn keep_house(&self) {
+        let Some(active) = self.active() else { return };
+        active.audit.watch();
+        let restored = restore(&active).await;
+        let finished = active.tokens.finish_revocations().await;
+        let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
+        let tidied = active.mounts.tidy(&**self.clock(), &**self.entropy()).await;
+        let unlocked = active.lockout.tidy().await;
+        let mended = active.leases.tidy_if_asked(&active.tokens).await;
+        self.log_cause("restoring", restored.as_ref().err());
+        self.log_cause("revocation", finished.as_ref().err());
+        self.log_cause("expiry", expired.as_ref().err());
+        self.log_cause("audit", kept.as_ref().err());
+        let settled = self.barrier().settle(SETTLE_AFTER).await.map_err(coffre_engine::storage);
+        self.log_cause("key shares", settled.as_ref().err());
+        self.log_cause("lockout", unlocked.as_ref().err());
+        self.log_cause("tidying", tidied.as_ref().err());
+        self.log_cause("tidying leases", mended.as_ref().err());
+    }
+
+    async fn revoke_due(&self) {
+        let Some(active) = self.active() else { return };
+        if self.watch.doubts() {
+            tracing::warn!(
+                seconds = self.watch.ahead(),
+                "the wall clock stepped forward: what ended by it is refused; credentials are destroyed only if it stays so for a minute"
+            );
+        }
+        let worked = active.leases.work().await;
+        self.log_cause("leases", worked.as_ref().err());
+    }
+
+    /// The leases of an unsealed cluster.
+    pub(crate) fn leases_of(&self, root: coffre_barrier::View, mounts: std::sync::Arc<MountTable>) -> Leases {
+        let (clock, entropy) = (std::sync::Arc::clone(self.clock()), std::sync::Arc::clone(self.entropy()));
+        let (watch, kick) = (std::sync::Arc::clone(&self.watch), std::sync::Arc::clone(&self.kick));
+        Leases::new(root, mounts, clock, entropy, watch, kick)
+    }
+}
+
+/// Learns the ends of all tokens, giving requests their turn after each page.
+async fn restore(active: &Active) -> Result<(), Refusal> {
+    while active.tokens.restore_ends().await? {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
