@@ -13,7 +13,7 @@ use crate::broker::Enrolled;
 use crate::hasher::Hasher;
 use crate::json::{Line, field, key, number, text, texts};
 use crate::released::AuditView;
-use crate::scan::{write_elided, write_hashed, write_hashed_json};
+use crate::scan::{write_elided, write_hashed_json, write_hashed_raw};
 
 /// What is known of a request besides its subject and caller. Borrowed: nothing of it is kept.
 #[derive(Clone, Copy, Default)]
@@ -80,7 +80,7 @@ pub(crate) enum Half {
 
 /// An entry without its closing brace: time, type, and what was asked (see [`about`]).
 pub(crate) fn begin(now: Wall, half: Half, about: &[u8]) -> Line {
-    let mut line = Line::with_capacity(about.len() + 512);
+    let mut line = Line::with_capacity(about.len() + 1024);
     line.push(b'{');
     field(&mut line, "time", &now.rfc3339());
     field(&mut line, "type", if matches!(half, Half::Request) { "request" } else { "response" });
@@ -315,10 +315,9 @@ pub(crate) fn response(
         let readable: Vec<&str> = readable.iter().map(String::as_str).collect();
         key(line, "data");
         let elides = op == Op::List && device.manner().elide_lists;
-        // EXPOSE: counted, or hashed scalar by scalar.
+        // EXPOSE: counted, the rest hashed scalar by scalar.
         if !(elides && write_elided(line, data.expose(), device.hasher())) {
-            // EXPOSE: as above.
-            write_hashed(line, data.expose(), &readable, device.hasher());
+            write_hashed_raw(line, data, &readable, device.hasher());
         }
     }
     if let Some(body) = view.other {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use coffre_api::RawJson;
 use coffre_secret::SecretText;
 use serde_json::value::RawValue;
 
@@ -39,7 +40,16 @@ pub(crate) fn write_hashed(line: &mut Line, text: &str, readable: &[&str], hashe
 
 /// As [`hash_json`], for text that was found to be JSON.
 pub(crate) fn write_hashed_json(line: &mut Line, json: &RawValue, readable: &[&str], hasher: &Hasher) {
-    let text = json.get();
+    write_valid(line, json.get(), readable, hasher);
+}
+
+/// As [`hash_json`], for the text of an answer, which is JSON by its type.
+pub(crate) fn write_hashed_raw(line: &mut Line, json: &RawJson, readable: &[&str], hasher: &Hasher) {
+    // EXPOSE: hashed scalar by scalar.
+    write_valid(line, json.expose(), readable, hasher);
+}
+
+fn write_valid(line: &mut Line, text: &str, readable: &[&str], hasher: &Hasher) {
     let start = line.len();
     let fits = text.len() <= LONGEST_TEXT && {
         let scan =
