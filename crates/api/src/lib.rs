@@ -27,6 +27,8 @@ mod secret_field;
 pub mod sys;
 mod template;
 pub mod token;
+mod token_settings;
+pub mod userpass;
 
 pub use access::{Access, Ceremony, OpenCeremonies};
 pub use endpoint::{Endpoint, Nothing};
@@ -38,6 +40,7 @@ pub use raw_json::RawJson;
 pub use refusal::{Kind, Refusal};
 pub use secret_field::SecretField;
 pub use template::{Segment, Template};
+pub use token_settings::{TokenSettingsInput, TokenSettingsOutput};
 
 /// A boxed future, where a trait must stay object-safe.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,6 +12,7 @@ use coffre_engine::{Engine, Mount, MountFacts};
 use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
+use coffre_methods::userpass::UserPass;
 
 use crate::identity::method::Identity;
 use crate::kernel::Kernel;
@@ -91,6 +92,7 @@ pub(crate) fn build(
         "identity" => Mount::new(facts, Identity::new(kernel), view),
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
         "approle" => Mount::new(facts, AppRole, view),
+        "userpass" => Mount::new(facts, UserPass, view),
         kind => match further {
             Some(mount) => mount,
             None => match kv::parse_version(kind, &entry.options)? {
@@ -117,5 +119,5 @@ fn secrets_kind(kind: &str) -> Option<&'static str> {
 
 /// Whether a type can be enabled with `sys/auth`.
 fn auth_kind(kind: &str) -> Option<&'static str> {
-    (kind == "approle").then_some("approle")
+    ["approle", "userpass"].into_iter().find(|known| *known == kind)
 }

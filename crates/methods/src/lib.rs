@@ -3,3 +3,7 @@
 //! Architecture invariant: a method decides who somebody is and what token they are to get; the kernel makes the token.
 
 pub mod approle;
+mod network;
+mod records;
+mod token_settings;
+pub mod userpass;

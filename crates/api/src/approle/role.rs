@@ -2,54 +2,33 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coerce::{CommaList, LooseBool, LooseInt, Ttl};
-use crate::{Access, Endpoint, Nothing, Op, Template};
+use crate::token_settings::with_token_settings;
+use crate::{Access, Endpoint, Nothing, Op, Template, TokenSettingsOutput};
 
 /// Writes a role, or the named fields of one that exists.
 pub struct WriteRole;
 
-/// A role's fields. What is absent keeps its value, or its default in a new role.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "AppRoleWriteRoleInput")]
-pub struct WriteRoleInput {
-    /// Name of the role.
-    pub role_name: String,
-    /// Whether a login needs a secret id. Default true.
-    pub bind_secret_id: Option<LooseBool>,
-    /// Networks from which a login may come.
-    pub secret_id_bound_cidrs: Option<CommaList>,
-    /// The older name of `secret_id_bound_cidrs`.
-    pub bound_cidr_list: Option<CommaList>,
-    /// How many logins a secret id is good for; 0 is unlimited.
-    pub secret_id_num_uses: Option<LooseInt>,
-    /// How long a secret id is good for; 0 is unlimited.
-    pub secret_id_ttl: Option<Ttl>,
-    /// Whether secret ids stay in this cluster. Only for a new role; a single cluster makes no difference.
-    pub local_secret_ids: Option<LooseBool>,
-    /// The role id, instead of a random one.
-    pub role_id: Option<String>,
-    /// Policies of the tokens.
-    pub token_policies: Option<CommaList>,
-    /// The older name of `token_policies`.
-    pub policies: Option<CommaList>,
-    /// Time to live of the tokens.
-    pub token_ttl: Option<Ttl>,
-    /// Bound of all renewals of a token together.
-    pub token_max_ttl: Option<Ttl>,
-    /// Bound that nothing extends.
-    pub token_explicit_max_ttl: Option<Ttl>,
-    /// Renewal resets a token to this.
-    pub token_period: Option<Ttl>,
-    /// The older name of `token_period`.
-    pub period: Option<Ttl>,
-    /// How many requests a token is good for; 0 is unlimited.
-    pub token_num_uses: Option<LooseInt>,
-    /// Networks from which a token may be used.
-    pub token_bound_cidrs: Option<CommaList>,
-    /// Leave the policy `default` out.
-    pub token_no_default_policy: Option<LooseBool>,
-    /// `default`, `default-service`, `service`, `default-batch` or `batch`.
-    pub token_type: Option<String>,
+with_token_settings! {
+    /// A role's fields. What is absent keeps its value, or its default in a new role.
+    #[schemars(rename = "AppRoleWriteRoleInput")]
+    pub struct WriteRoleInput {
+        /// Name of the role.
+        pub role_name: String,
+        /// Whether a login needs a secret id. Default true.
+        pub bind_secret_id: Option<LooseBool>,
+        /// Networks from which a login may come.
+        pub secret_id_bound_cidrs: Option<CommaList>,
+        /// The older name of `secret_id_bound_cidrs`.
+        pub bound_cidr_list: Option<CommaList>,
+        /// How many logins a secret id is good for; 0 is unlimited.
+        pub secret_id_num_uses: Option<LooseInt>,
+        /// How long a secret id is good for; 0 is unlimited.
+        pub secret_id_ttl: Option<Ttl>,
+        /// Whether secret ids stay in this cluster. Only for a new role; a single cluster makes no difference.
+        pub local_secret_ids: Option<LooseBool>,
+        /// The role id, instead of a random one.
+        pub role_id: Option<String>,
+    }
 }
 
 impl Endpoint for WriteRole {
@@ -86,30 +65,9 @@ pub struct RoleOutput {
     pub secret_id_ttl: u64,
     /// Whether secret ids stay in this cluster.
     pub local_secret_ids: bool,
-    /// Policies of the tokens, sorted.
-    pub token_policies: Vec<String>,
-    /// Seconds.
-    pub token_ttl: u64,
-    /// Seconds.
-    pub token_max_ttl: u64,
-    /// Seconds.
-    pub token_explicit_max_ttl: u64,
-    /// Seconds.
-    pub token_period: u64,
-    /// 0 is unlimited.
-    pub token_num_uses: u64,
-    /// Networks from which a token may be used.
-    pub token_bound_cidrs: Vec<String>,
-    /// Whether the policy `default` is left out.
-    pub token_no_default_policy: bool,
-    /// `default` unless something else was written.
-    pub token_type: String,
-    /// `token_policies` again, where they were written under this older name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policies: Option<Vec<String>>,
-    /// `token_period` again, where it was written under this older name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub period: Option<u64>,
+    /// What the tokens are like.
+    #[serde(flatten)]
+    pub token: TokenSettingsOutput,
 }
 
 impl Endpoint for ReadRole {

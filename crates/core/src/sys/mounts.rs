@@ -70,7 +70,7 @@ impl Sys {
             Table::Auth => kernel.linked().auth_kind(&kind),
         };
         let known =
-            known.ok_or_else(|| Refusal::invalid("unknown backend type: this server has kv and approle"))?;
+            known.ok_or_else(|| Refusal::invalid("unknown backend type: see the documentation for the engines and login methods that this server has"))?;
         let mut options = input.options.map(|options| options.0).unwrap_or_default();
         if let Some(version) = match kind.as_str() {
             "kv-v1" => Some("1"),

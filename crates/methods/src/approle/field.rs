@@ -16,10 +16,11 @@ use super::AppRole;
 use super::hashing::Hashing;
 use super::model::{Role, role_key};
 use super::names::RoleName;
-use super::network::{parse_all, texts};
 use super::records;
 use super::role::save;
-use super::settings::{check, count, policies, warnings};
+use super::settings::check;
+use crate::network::{parse_all, texts};
+use crate::token_settings::{count, policies};
 
 /// Where a field is in a [`Role`].
 trait FieldOf: RoleField {
@@ -63,15 +64,15 @@ async fn change(
     put(&mut role)?;
     check(&role)?;
     save(cx, &hashing, Some(&old), &role).await?;
-    Ok(Reply::empty().warn_all(warnings(&role, cx.mount())))
+    Ok(Reply::empty().warn_all(role.token.warnings(cx.mount())))
 }
 
 impl FieldOf for Policies {
     fn of(role: &Role) -> CommaList {
-        CommaList(role.token_policies.clone())
+        CommaList(role.token.policies.clone())
     }
     fn put(role: &mut Role, value: CommaList) -> Result<(), Refusal> {
-        role.token_policies = policies(value.items())?;
+        role.token.policies = policies(value.items())?;
         Ok(())
     }
 }
@@ -97,10 +98,10 @@ impl FieldOf for SecretIdBoundCidrs {
 
 impl FieldOf for TokenBoundCidrs {
     fn of(role: &Role) -> CommaList {
-        CommaList(texts(&role.token_bound_cidrs))
+        CommaList(texts(&role.token.bound_cidrs))
     }
     fn put(role: &mut Role, value: CommaList) -> Result<(), Refusal> {
-        role.token_bound_cidrs = parse_all(value.items())?;
+        role.token.bound_cidrs = parse_all(value.items())?;
         Ok(())
     }
 }
@@ -137,40 +138,40 @@ impl FieldOf for SecretIdTtl {
 
 impl FieldOf for Period {
     fn of(role: &Role) -> Ttl {
-        Ttl::secs(role.token_period)
+        Ttl::secs(role.token.period)
     }
     fn put(role: &mut Role, value: Ttl) -> Result<(), Refusal> {
-        role.token_period = value.as_secs();
+        role.token.period = value.as_secs();
         Ok(())
     }
 }
 
 impl FieldOf for TokenNumUses {
     fn of(role: &Role) -> LooseInt {
-        shown_count(role.token_num_uses)
+        shown_count(role.token.num_uses)
     }
     fn put(role: &mut Role, value: LooseInt) -> Result<(), Refusal> {
-        role.token_num_uses = count("token_num_uses", value)?;
+        role.token.num_uses = count("token_num_uses", value)?;
         Ok(())
     }
 }
 
 impl FieldOf for TokenTtl {
     fn of(role: &Role) -> Ttl {
-        Ttl::secs(role.token_ttl)
+        Ttl::secs(role.token.ttl)
     }
     fn put(role: &mut Role, value: Ttl) -> Result<(), Refusal> {
-        role.token_ttl = value.as_secs();
+        role.token.ttl = value.as_secs();
         Ok(())
     }
 }
 
 impl FieldOf for TokenMaxTtl {
     fn of(role: &Role) -> Ttl {
-        Ttl::secs(role.token_max_ttl)
+        Ttl::secs(role.token.max_ttl)
     }
     fn put(role: &mut Role, value: Ttl) -> Result<(), Refusal> {
-        role.token_max_ttl = value.as_secs();
+        role.token.max_ttl = value.as_secs();
         Ok(())
     }
 }

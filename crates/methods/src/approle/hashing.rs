@@ -12,6 +12,7 @@ use coffre_secret::SecretVec;
 
 use super::model::{DECOY_INDEX, DECOY_ROLE, HASH_KEY, Role, RoleIndex};
 use super::records::to_json;
+use crate::token_settings::TokenSettings;
 
 /// The mount's keyed hash (HMAC-SHA-256). Labels keep its uses apart.
 pub(super) struct Hashing(Mac);
@@ -71,7 +72,7 @@ fn decoy() -> Role {
         name: "decoy".into(),
         role_id: "00000000-0000-4000-8000-000000000000".into(),
         generation: "0".repeat(32),
-        token_policies: vec!["decoy-read".into()],
+        token: TokenSettings { policies: vec!["decoy-read".into()], ..TokenSettings::default() },
         ..Role::default()
     }
 }

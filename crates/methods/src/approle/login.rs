@@ -1,11 +1,10 @@
 //! The login: from a role id and a secret id to what the token is to be.
 //!
-//! Order: is the role id locked → role by id (or the decoy) → secret id by hash → expiry → networks → one use, counted down durably → role still
-//! there. Whatever fails before the networks answers `invalid role or secret ID`, 400, after the same reads; who proved a
+//! Order: is the role id locked → role by id (or the decoy) → secret id by hash → expiry → networks → one use, counted
+//! down durably → role still there. Whatever fails before the networks answers `invalid role or secret ID`, 400, after the same reads; who proved a
 //! secret id but comes from outside its networks is told `permission denied`, 403, and keeps the use.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use coffre_api::approle::{Login, LoginInput};
 use coffre_api::{Nothing, Refusal, SecretField};
@@ -16,8 +15,8 @@ use super::AppRole;
 use super::hashing::Hashing;
 use super::model::{DECOY_INDEX, DECOY_ROLE, Role, RoleIndex, SecretId, role_id_key, secret_id_key};
 use super::names::MAX_ID;
-use super::network::{Network, admits, intersection, texts};
 use super::records::{self, read, removal, to_json};
+use crate::network::{Network, admits, intersection, texts};
 
 impl Serve<Login> for AppRole {
     async fn serve(&self, cx: Cx<'_>, input: LoginInput) -> Result<Reply<Nothing>, Refusal> {
@@ -33,10 +32,10 @@ impl Serve<Login> for AppRole {
         // Who knows a secret id is not guessing, whatever becomes of it below.
         attempt.succeeded();
         let Some((hash, found)) = found else {
-            return Ok(Reply::login(grant(&role, BTreeMap::new(), &role.token_bound_cidrs)));
+            return Ok(Reply::login(grant(&role, BTreeMap::new(), &role.token.bound_cidrs)));
         };
         let record = use_up(cx, &role, &hash, found).await?;
-        let networks = intersection(&record.token_bound_cidrs, &role.token_bound_cidrs);
+        let networks = intersection(&record.token_bound_cidrs, &role.token.bound_cidrs);
         let networks = networks.ok_or_else(Refusal::denied)?;
         Ok(Reply::login(grant(&role, record.metadata, &networks)))
     }
@@ -92,9 +91,9 @@ async fn role_or_decoy(view: &View, hashing: &Hashing, role_id: &str) -> Result<
 
 /// A role without secret ids is guarded by networks alone. Who comes from elsewhere proved nothing, and is told nothing.
 fn admits_without_secret(cx: Cx<'_>, role: &Role) -> bool {
-    let has_guard = !(role.secret_id_bound_cidrs.is_empty() && role.token_bound_cidrs.is_empty());
+    let has_guard = !(role.secret_id_bound_cidrs.is_empty() && role.token.bound_cidrs.is_empty());
     let admitted =
-        admits(&role.secret_id_bound_cidrs, cx.peer()) && admits(&role.token_bound_cidrs, cx.peer());
+        admits(&role.secret_id_bound_cidrs, cx.peer()) && admits(&role.token.bound_cidrs, cx.peer());
     has_guard && admitted
 }
 
@@ -142,22 +141,8 @@ fn check_networks(cx: Cx<'_>, role: &Role, record: &SecretId) -> Result<(), Refu
 /// What the kernel is to make a token of. The role's name wins over a secret id's metadata of that name.
 fn grant(role: &Role, mut metadata: BTreeMap<String, String>, networks: &[Network]) -> TokenGrant {
     metadata.insert("role_name".into(), role.name.clone());
-    TokenGrant {
-        policies: role.token_policies.clone(),
-        no_default_policy: role.token_no_default_policy,
-        display_name: String::new(),
-        metadata,
-        alias: role.role_id.clone(),
-        ttl: Duration::from_secs(role.token_ttl),
-        max_ttl: Duration::from_secs(role.token_max_ttl),
-        explicit_max_ttl: Duration::from_secs(role.token_explicit_max_ttl),
-        period: Duration::from_secs(role.token_period),
-        num_uses: role.token_num_uses,
-        bound_cidrs: texts(networks),
-        kind: role.token_type.kind(),
-        facts: super::renewal::facts(role),
-        ..TokenGrant::default()
-    }
+    let facts = super::renewal::facts(role);
+    TokenGrant { metadata, bound_cidrs: texts(networks), facts, ..role.token.grant(role.role_id.clone()) }
 }
 
 /// The one answer to every wrong credential.

@@ -18,7 +18,6 @@ mod hashing;
 mod login;
 mod model;
 mod names;
-mod network;
 mod records;
 mod renewal;
 mod role;

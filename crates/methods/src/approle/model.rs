@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
-use coffre_engine::TokenKind;
 use serde::{Deserialize, Serialize};
 
 use super::names::RoleName;
-use super::network::Network;
+use crate::network::Network;
+use crate::token_settings::TokenSettings;
 
 /// The key of all hashes.
 pub(super) const HASH_KEY: &str = "hash-key";
@@ -78,21 +78,9 @@ pub(super) struct Role {
     pub(super) secret_id_ttl: u64,
     /// Kept and shown; without effect in a single cluster.
     pub(super) local_secret_ids: bool,
-    /// Canonical, sorted, each once; never `root`.
-    pub(super) token_policies: Vec<String>,
-    pub(super) token_ttl: u64,
-    pub(super) token_max_ttl: u64,
-    pub(super) token_explicit_max_ttl: u64,
-    pub(super) token_period: u64,
-    pub(super) token_num_uses: u64,
-    /// Where the tokens may be used; empty is everywhere.
-    pub(super) token_bound_cidrs: Vec<Network>,
-    pub(super) token_no_default_policy: bool,
-    pub(super) token_type: TokenType,
-    /// The policies were written under their older name, and are shown under both.
-    pub(super) wrote_policies: bool,
-    /// The period was written under its older name, and is shown under both.
-    pub(super) wrote_period: bool,
+    /// What the tokens are like.
+    #[serde(flatten)]
+    pub(super) token: TokenSettings,
 }
 
 impl Default for Role {
@@ -106,17 +94,7 @@ impl Default for Role {
             secret_id_num_uses: 0,
             secret_id_ttl: 0,
             local_secret_ids: false,
-            token_policies: Vec::new(),
-            token_ttl: 0,
-            token_max_ttl: 0,
-            token_explicit_max_ttl: 0,
-            token_period: 0,
-            token_num_uses: 0,
-            token_bound_cidrs: Vec::new(),
-            token_no_default_policy: false,
-            token_type: TokenType::Default,
-            wrote_policies: false,
-            wrote_period: false,
+            token: TokenSettings::default(),
         }
     }
 }
@@ -125,53 +103,6 @@ impl Role {
     /// A role with every field at its default.
     pub(super) fn new(name: &RoleName, role_id: String, generation: String) -> Self {
         Self { name: name.as_str().to_owned(), role_id, generation, ..Self::default() }
-    }
-}
-
-/// What kind of token a role gives, by Vault's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum TokenType {
-    #[default]
-    Default,
-    DefaultService,
-    DefaultBatch,
-    Service,
-    Batch,
-}
-
-impl TokenType {
-    const ALL: [Self; 5] =
-        [Self::Default, Self::DefaultService, Self::DefaultBatch, Self::Service, Self::Batch];
-
-    /// As clients write it.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::DefaultService => "default-service",
-            Self::DefaultBatch => "default-batch",
-            Self::Service => "service",
-            Self::Batch => "batch",
-        }
-    }
-
-    /// Reads one of the words, in lower case alone.
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
-    }
-
-    /// What a login asks the kernel for.
-    pub(super) const fn kind(self) -> TokenKind {
-        match self {
-            Self::Default => TokenKind::Default,
-            Self::DefaultService | Self::Service => TokenKind::Service,
-            Self::DefaultBatch | Self::Batch => TokenKind::Batch,
-        }
-    }
-
-    /// Whether the tokens are not stored.
-    pub(super) const fn is_batch(self) -> bool {
-        matches!(self, Self::Batch | Self::DefaultBatch)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Renewing the tokens of logins: on the role's present terms, and only while it is the role that let them in.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use coffre_api::Refusal;
 use coffre_engine::{LoginFacts, MountCx, RenewTerms};
@@ -31,9 +30,5 @@ pub(super) async fn terms(cx: MountCx<'_>, login: &LoginFacts) -> Result<RenewTe
     let role = role.ok_or_else(|| {
         Refusal::invalid("the role of this token does not exist any more: log in again with another role")
     })?;
-    Ok(RenewTerms {
-        ttl: Duration::from_secs(role.token_ttl),
-        max_ttl: Duration::from_secs(role.token_max_ttl),
-        period: Duration::from_secs(role.token_period),
-    })
+    Ok(role.token.terms())
 }

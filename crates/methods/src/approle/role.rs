@@ -16,9 +16,9 @@ use super::AppRole;
 use super::hashing::Hashing;
 use super::model::{ROLES, Role, RoleIndex, accessors_of, role_id_key, role_key, secret_ids_of};
 use super::names::RoleName;
-use super::network::texts;
 use super::records::{self, to_json};
-use super::settings::{apply, check, warnings};
+use super::settings::{apply, check};
+use crate::network::texts;
 
 /// Bytes of randomness in a generation.
 const GENERATION: usize = 16;
@@ -36,7 +36,7 @@ impl Serve<WriteRole> for AppRole {
         apply(&mut role, input, old.is_none())?;
         check(&role)?;
         save(cx, &hashing, old.as_ref(), &role).await?;
-        Ok(Reply::empty().warn_all(warnings(&role, cx.mount())))
+        Ok(Reply::empty().warn_all(role.token.warnings(cx.mount())))
     }
 }
 
@@ -123,16 +123,6 @@ fn shown(role: Role) -> RoleOutput {
         secret_id_num_uses: role.secret_id_num_uses,
         secret_id_ttl: role.secret_id_ttl,
         local_secret_ids: role.local_secret_ids,
-        policies: role.wrote_policies.then(|| role.token_policies.clone()),
-        period: role.wrote_period.then_some(role.token_period),
-        token_policies: role.token_policies,
-        token_ttl: role.token_ttl,
-        token_max_ttl: role.token_max_ttl,
-        token_explicit_max_ttl: role.token_explicit_max_ttl,
-        token_period: role.token_period,
-        token_num_uses: role.token_num_uses,
-        token_bound_cidrs: texts(&role.token_bound_cidrs),
-        token_no_default_policy: role.token_no_default_policy,
-        token_type: role.token_type.word().to_owned(),
+        token: role.token.shown(),
     }
 }

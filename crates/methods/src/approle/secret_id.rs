@@ -21,9 +21,9 @@ use super::AppRole;
 use super::hashing::Hashing;
 use super::model::{Accessor, Role, SecretId, accessor_key, accessors_of, secret_id_key};
 use super::names::{RoleName, SHORT_SECRET, check_id};
-use super::network::{parse_all, texts, within};
 use super::records::{self, no_role, removal, to_json};
-use super::settings::count;
+use crate::network::{parse_all, texts, within};
+use crate::token_settings::count;
 
 impl Serve<CreateSecretId> for AppRole {
     async fn serve(&self, cx: Cx<'_>, input: SecretIdOptions) -> Result<Reply<NewSecretId>, Refusal> {
@@ -109,7 +109,7 @@ fn bounded(cx: Cx<'_>, role: &Role, options: SecretIdOptions) -> Result<(SecretI
         return Err(Refusal::invalid("cidr_list must lie within the role's secret_id_bound_cidrs"));
     }
     let token_bound_cidrs = parse_all(options.token_bound_cidrs.unwrap_or_default().items())?;
-    if !within(&token_bound_cidrs, &role.token_bound_cidrs) {
+    if !within(&token_bound_cidrs, &role.token.bound_cidrs) {
         return Err(Refusal::invalid("token_bound_cidrs must lie within the role's token_bound_cidrs"));
     }
     let asked = options.num_uses.map(|number| count("num_uses", number)).transpose()?;

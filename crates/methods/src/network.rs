@@ -11,21 +11,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A network in CIDR form (RFC 4632), canonical: no bits beside the prefix, and an IPv4 network written inside IPv6
 /// (`::ffff:10.0.0.0/104`) is that IPv4 network. An address alone is the network of that one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network(IpNet);
+pub(crate) struct Network(IpNet);
 
 /// The text is no network. Never quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected networks in CIDR form, such as 10.0.0.0/8 or 2001:db8::/32, without bits beside the prefix"
 )]
-pub(super) struct NotNetwork;
+pub(crate) struct NotNetwork;
 
 /// How many bits an IPv4 address stands behind in IPv6.
 const MAPPED: u8 = 96;
 
 impl Network {
     /// Reads one network; refuses leading zeros, prefixes that are too long, and bits beside the prefix.
-    pub(super) fn parse(text: &str) -> Result<Self, NotNetwork> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NotNetwork> {
         let net = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse::<IpNet>().map_err(|_| NotNetwork)?,
@@ -55,7 +55,7 @@ fn as_v4(net: IpNet) -> Option<IpNet> {
 }
 
 /// Reads a list that somebody submitted.
-pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Network>, Refusal> {
+pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Network>, Refusal> {
     let mut all = Vec::new();
     for text in texts {
         let network = Network::parse(text).map_err(|e| Refusal::invalid(e.to_string()))?;
@@ -67,23 +67,23 @@ pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Network>, Refusal> {
 }
 
 /// The list as it is shown.
-pub(super) fn texts(networks: &[Network]) -> Vec<String> {
+pub(crate) fn texts(networks: &[Network]) -> Vec<String> {
     networks.iter().map(ToString::to_string).collect()
 }
 
 /// Whether a list admits an address. An empty list admits everybody; an unknown address is admitted by nothing else.
-pub(super) fn admits(networks: &[Network], peer: Option<IpAddr>) -> bool {
+pub(crate) fn admits(networks: &[Network], peer: Option<IpAddr>) -> bool {
     networks.is_empty() || peer.is_some_and(|peer| networks.iter().any(|network| network.contains(peer)))
 }
 
 /// Whether each network of `inner` lies in one of `outer`; an empty `outer` is everywhere.
-pub(super) fn within(inner: &[Network], outer: &[Network]) -> bool {
+pub(crate) fn within(inner: &[Network], outer: &[Network]) -> bool {
     outer.is_empty() || inner.iter().all(|small| outer.iter().any(|large| large.covers(*small)))
 }
 
 /// What lies in both lists, where an empty list is everywhere. `None` if they have nothing in common: that is not
 /// everywhere, but nowhere.
-pub(super) fn intersection(a: &[Network], b: &[Network]) -> Option<Vec<Network>> {
+pub(crate) fn intersection(a: &[Network], b: &[Network]) -> Option<Vec<Network>> {
     if a.is_empty() || b.is_empty() {
         return Some(if a.is_empty() { b.to_vec() } else { a.to_vec() });
     }
