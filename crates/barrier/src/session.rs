@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use coffre_ambient::{Clock, Entropy};
@@ -81,6 +82,12 @@ impl Unsealed {
         Ok(KeyStatus { term: term.number(), created: term.created(), messages })
     }
 
+    /// Lowers how many messages a key seals before it is replaced; more than the barrier's own bound has no effect.
+    pub fn limit_messages(&self, count: u64) {
+        let bounded = count.clamp(1, self.session.limits.messages_per_key);
+        self.session.messages_per_key.store(bounded, Ordering::SeqCst);
+    }
+
     /// Starts a new term: what is written from now on is sealed under a new key. Returns its number.
     pub async fn rotate(&self) -> Result<u32, BarrierError> {
         let _writing = self.session.gate.read().await;
@@ -108,6 +115,8 @@ pub(crate) struct Session {
     /// Shared by writers; taken alone by who seals, so that no write begins afterwards.
     pub(crate) gate: RwLock<()>,
     limits: Limits,
+    /// At most that of the limits; operators may lower it.
+    messages_per_key: AtomicU64,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -138,6 +147,7 @@ impl Session {
             extend: Mutex::new(()),
             gate: RwLock::new(()),
             limits,
+            messages_per_key: AtomicU64::new(limits.messages_per_key),
             clock,
             entropy,
         }
@@ -182,7 +192,9 @@ impl Session {
             let live = self.live()?;
             let first = self.messages.take(count);
             let end = first.saturating_add(count);
-            let last = live.keyring.active().first_message().saturating_add(self.limits.messages_per_key);
+            // A batch that is larger than what operators chose gets a key for itself.
+            let most = self.messages_per_key.load(Ordering::SeqCst).max(count);
+            let last = live.keyring.active().first_message().saturating_add(most);
             if end > last {
                 self.rotate(&live).await?;
                 continue;

@@ -22,6 +22,7 @@ use crate::lockout::Lockout;
 use crate::mounts::MountTable;
 use crate::operations::Operations;
 use crate::policies::PolicyStore;
+use crate::rotation::Rotation;
 use crate::tokens::TokenStore;
 
 /// What exists only while unsealed. Dropped at seal; views that somebody still holds fail from then on.
@@ -46,6 +47,8 @@ pub struct Active {
     pub(crate) operations: Operations,
     /// What holders of key shares have begun together.
     pub(crate) ceremonies: Ceremonies,
+    /// When the encryption key is replaced by itself.
+    pub(crate) rotation: Rotation,
 }
 
 impl Active {
@@ -85,10 +88,12 @@ impl Active {
         audit.enable_declared(&kernel.declared_audit(), &**kernel.entropy()).await?;
         let header_rules = HeaderRules::load(root.clone()).await?;
         let ceremonies = Ceremonies::new(root.clone());
+        let rotation = Rotation::load(root.clone(), unsealed).await?;
         let operations = Operations::load(root).await?;
         tokens.finish_revocations().await?;
         let tokens = Arc::new(tokens);
         Ok(Self {
+            rotation,
             ceremonies,
             policies,
             tokens,

@@ -84,6 +84,10 @@ impl Kernel {
         self.log_cause("audit", kept.as_ref().err());
         let settled = self.barrier().settle(SETTLE_AFTER).await.map_err(coffre_engine::storage);
         self.log_cause("key shares", settled.as_ref().err());
+        if let Ok(unsealed) = self.barrier().open() {
+            let rotated = active.rotation.tick(&unsealed, self.clock().wall().nanos()).await;
+            self.log_cause("rotation", rotated.as_ref().err());
+        }
         self.log_cause("lockout", unlocked.as_ref().err());
         self.log_cause("tidying", tidied.as_ref().err());
         self.log_cause("tidying leases", mended.as_ref().err());

@@ -65,6 +65,8 @@ pub(crate) enum KernelKey<'a> {
     LeaseDue(u64, &'a str),
     /// `core/lease/irrevocable/<lease id>`: empty; what could not be revoked after several tries.
     LeaseGivenUp(&'a str),
+    /// `core/ceremony/rotation`: JSON of [`crate::rotation::RotationRecord`].
+    Rotation,
 }
 
 impl fmt::Display for KernelKey<'_> {
@@ -77,6 +79,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Wrap(key) => write!(f, "{WRAPS}{key}"),
             Self::Policy(name) => write!(f, "{POLICIES}{name}"),
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
+            Self::Rotation => f.write_str("core/ceremony/rotation"),
             Self::RekeyBackup => f.write_str("core/ceremony/rekey-backup"),
             Self::Audit(name) => write!(f, "{AUDIT}{name}"),
             Self::Lockout(accessor, name) => write!(f, "{LOCKOUTS}{accessor}/{name}"),

@@ -54,6 +54,7 @@ mod passwords;
 mod pipeline;
 mod policies;
 mod quotas;
+mod rotation;
 mod settings;
 mod steady;
 mod stored;

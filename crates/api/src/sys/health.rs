@@ -106,3 +106,54 @@ impl Endpoint for Leader {
         Access::Sealed("standby nodes and clients look for the active node before they log in");
     const SUMMARY: &'static str = "Tell which node is active.";
 }
+
+/// One node.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SysHaNode")]
+pub struct HaNode {
+    /// The machine's name.
+    pub hostname: String,
+    /// The address for clients.
+    pub api_address: String,
+    /// The address for other nodes; empty on a single node.
+    pub cluster_address: String,
+    /// Whether it serves.
+    pub active_node: bool,
+    /// When it was heard of; null for the node that answers.
+    pub last_echo: Option<String>,
+    /// The API version that it speaks.
+    pub version: String,
+}
+
+/// All nodes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SysHaStatusOutput")]
+pub struct HaStatusOutput {
+    /// All of them.
+    pub nodes: Vec<HaNode>,
+}
+
+/// List the nodes of the cluster.
+pub struct HaStatus;
+
+impl Endpoint for HaStatus {
+    type Input = Nothing;
+    type Output = HaStatusOutput;
+    const OP: Op = Op::Read;
+    const PATH: Template = Template::new("ha-status");
+    const ACCESS: Access = Access::Token;
+    const TOP_LEVEL: bool = true;
+    const SUMMARY: &'static str = "List the nodes of the cluster.";
+}
+
+/// Give up leading the cluster; on a single node nothing happens.
+pub struct StepDown;
+
+impl Endpoint for StepDown {
+    type Input = Nothing;
+    type Output = Nothing;
+    const OP: Op = Op::Write;
+    const PATH: Template = Template::new("step-down");
+    const ACCESS: Access = Access::Sudo;
+    const SUMMARY: &'static str = "Give up leading the cluster; on a single node nothing happens.";
+}

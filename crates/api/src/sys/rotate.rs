@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::coerce::{LooseBool, LooseInt, Ttl};
 use crate::{Access, Endpoint, Nothing, Op, Template};
 
 /// The state of the key that seals what is written now.
@@ -41,4 +42,55 @@ impl Endpoint for Rotate {
     const ALSO: &'static [Template] = &[Template::new("rotate/keyring")];
     const ACCESS: Access = Access::Sudo;
     const SUMMARY: &'static str = "Make a new encryption key; what was sealed under old ones stays readable.";
+}
+
+/// When the key is replaced by itself.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SysRotateConfigOutput")]
+pub struct RotateConfigOutput {
+    /// Whether the two bounds below count. The bound of the cipher always does.
+    pub enabled: bool,
+    /// After how many records.
+    pub max_operations: u64,
+    /// After how many seconds; 0 is never.
+    pub interval: u64,
+}
+
+/// What is to change; what is left out stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SysRotateConfigInput")]
+pub struct RotateConfigInput {
+    /// Whether the two bounds below count.
+    #[serde(default)]
+    pub enabled: Option<LooseBool>,
+    /// After how many records: 1,000,000 to 3,865,470,566.
+    #[serde(default)]
+    pub max_operations: Option<LooseInt>,
+    /// After how long: at least 24 hours, or 0 for never.
+    #[serde(default)]
+    pub interval: Option<Ttl>,
+}
+
+/// Read when the encryption key is replaced by itself.
+pub struct ReadRotateConfig;
+
+impl Endpoint for ReadRotateConfig {
+    type Input = Nothing;
+    type Output = RotateConfigOutput;
+    const OP: Op = Op::Read;
+    const PATH: Template = Template::new("rotate/config");
+    const ACCESS: Access = Access::Sudo;
+    const SUMMARY: &'static str = "Read when the encryption key is replaced by itself.";
+}
+
+/// Set when the encryption key is replaced by itself.
+pub struct WriteRotateConfig;
+
+impl Endpoint for WriteRotateConfig {
+    type Input = RotateConfigInput;
+    type Output = Nothing;
+    const OP: Op = Op::Write;
+    const PATH: Template = Template::new("rotate/config");
+    const ACCESS: Access = Access::Sudo;
+    const SUMMARY: &'static str = "Set when the encryption key is replaced by itself.";
 }

@@ -147,6 +147,24 @@ async fn a_batch_that_no_key_could_seal_is_refused() {
     assert_eq!(cluster.root().get("k9").await.unwrap().unwrap().expose(), &[9]);
 }
 
+/// H8: the limit that operators set, also after many restarts, where numbers are skipped and never given back.
+#[tokio::test]
+async fn h8_a_lower_limit_makes_new_keys_before_it_is_reached() {
+    let mut cluster = Cluster::over(Watched::default(), Limits { reserve: 16, ..small() }).await;
+    for round in 0..10 {
+        cluster.barrier.open().unwrap().limit_messages(100);
+        for n in 0..150_u32 {
+            cluster.root().put(&format!("{round}/{n}"), b"v").await.unwrap();
+        }
+        let status = cluster.barrier.open().unwrap().key_status().unwrap();
+        assert!(status.messages <= 100, "{status:?}");
+        assert!(status.term > round, "{status:?}");
+        cluster = cluster.restarted();
+        cluster.unseal().await;
+    }
+    check_uniqueness(&cluster.store, 100);
+}
+
 #[tokio::test]
 async fn reservations_are_made_ahead_and_seldom() {
     let cluster = Cluster::over(Watched::default(), small()).await;

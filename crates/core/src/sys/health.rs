@@ -1,7 +1,9 @@
 //! `sys/health` and `sys/leader`, for load balancers and clients before they log in.
 
 use coffre_api::coerce::LooseInt;
-use coffre_api::sys::health::{Health, HealthInput, HealthOutput, Leader, LeaderOutput};
+use coffre_api::sys::health::{
+    HaNode, HaStatus, HaStatusOutput, Health, HealthInput, HealthOutput, Leader, LeaderOutput, StepDown,
+};
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve, storage};
 
@@ -54,5 +56,27 @@ impl Serve<Leader> for Sys {
             performance_standby: false,
             performance_standby_last_remote_wal: 0,
         }))
+    }
+}
+
+impl Serve<HaStatus> for Sys {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<HaStatusOutput>, Refusal> {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let node = HaNode {
+            hostname: name.trim().to_owned(),
+            api_address: self.kernel()?.settings().api_addr.clone(),
+            cluster_address: String::new(),
+            active_node: true,
+            last_echo: None,
+            version: API_VERSION.into(),
+        };
+        Ok(Reply::data(HaStatusOutput { nodes: vec![node] }))
+    }
+}
+
+impl Serve<StepDown> for Sys {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<Nothing>, Refusal> {
+        // There is no other node that could take over.
+        Ok(Reply::empty())
     }
 }

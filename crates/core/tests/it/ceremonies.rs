@@ -164,3 +164,47 @@ async fn a_root_token_is_made_with_the_last_share_and_covered() {
     assert_eq!(decoded.text("/data/token"), token);
     rig.root(Op::Write, "sys/generate-root/attempt", json!({"otp": "short"})).await.is(400);
 }
+
+#[tokio::test]
+async fn h8_an_old_key_is_replaced_and_what_is_set_outlives_a_restart() {
+    let rig = Rig::new().await;
+    let config = rig.root(Op::Read, "sys/rotate/config", Value::Null).await.is(200).body;
+    assert_eq!(config["data"], json!({"enabled": true, "max_operations": 3_865_470_566_u64, "interval": 0}));
+    for bad in [
+        json!({"max_operations": 999_999}),
+        json!({"max_operations": 1_u64 << 33}),
+        json!({"interval": "23h"}),
+    ] {
+        rig.root(Op::Write, "sys/rotate/config", bad).await.is(400);
+    }
+    rig.root(Op::Write, "sys/rotate/config", json!({"interval": "24h", "max_operations": 1_000_000}))
+        .await
+        .is(204);
+    let rig = rig.restarted().await;
+    let term = |status: &crate::rig::Answer| status.body["data"]["term"].as_u64().unwrap();
+    for (hours, expected) in [(23, 1), (2, 2), (1, 2), (24, 3)] {
+        rig.clock.advance(std::time::Duration::from_secs(hours * 3600));
+        rig.kernel.tick().await;
+        let status = rig.root(Op::Read, "sys/key-status", Value::Null).await.is(200);
+        assert_eq!(
+            (term(&status), &status.body["term"]),
+            (expected, &status.body["data"]["term"]),
+            "{hours}"
+        );
+    }
+    rig.root(Op::Write, "sys/rotate/config", json!({"enabled": false})).await.is(204);
+    rig.clock.advance(std::time::Duration::from_secs(48 * 3600));
+    rig.kernel.tick().await;
+    rig.root(Op::Write, "sys/rotate/keyring", Value::Null).await.is(204);
+    assert_eq!(term(&rig.root(Op::Read, "sys/key-status", Value::Null).await), 4);
+}
+
+#[tokio::test]
+async fn a_single_node_says_so() {
+    let rig = Rig::new().await;
+    let nodes = rig.root(Op::Read, "sys/ha-status", Value::Null).await.is(200).body["nodes"].clone();
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["active_node"]), (1, &json!(true)));
+    rig.root(Op::Write, "sys/step-down", Value::Null).await.is(204);
+    rig.ask(Op::Write, "sys/step-down", "", Value::Null).await.is(403);
+    rig.root(Op::Read, "sys/key-status", Value::Null).await.is(200);
+}
