@@ -274,6 +274,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     row("policy read", "NAME", "Print a policy.", NONE, online!(run::policy::read)),
     row("policy list", "", "List policies.", NONE, online!(run::policy::list)),
     row("policy delete", "NAME", "Delete a policy.", NONE, online!(run::policy::delete)),
+    row(
+        "policy explain",
+        "OPERATION PATH [K=V...]",
+        "Tell which rule decides about a request, and why: asked of the server, or of policy files without one.",
+        run::policy_explain::FLAGS,
+        online!(run::policy_explain::explain),
+    ),
     row("policy fmt", "FILE", "Indent a policy file in place.", NONE, Run::Local(run::policy::fmt)),
     row("token create", "", "Create a token.", run::token::CREATE, online!(run::token::create)),
     row(

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use coffre_api::Refusal;
+use coffre_api::sys::explain::DroppedRule;
 use coffre_barrier::{View, ViewBatch};
 use coffre_engine::storage;
 use coffre_policy::{Acl, Policy, PolicyName, RESPONSE_WRAPPING_POLICY, TemplateValues};
@@ -126,6 +127,13 @@ impl PolicyStore {
         let known = self.known.load();
         let templated = names.iter().filter_map(|name| known.get(name)).any(|it| it.parsed.has_templates());
         if templated { self.compile(names, values) } else { self.acl(names) }
+    }
+
+    /// Rules of these policies that do not count for somebody with these values.
+    pub fn dropped(&self, names: &[String], values: Option<&TemplateValues>) -> Vec<DroppedRule> {
+        let (known, none) = (self.known.load(), TemplateValues::none());
+        let policies = names.iter().filter_map(|name| known.get(name)).map(|known| &known.parsed);
+        policies.flat_map(|policy| policy.dropped(values.unwrap_or(&none))).collect()
     }
 
     /// What these policies together allow. Names without a policy allow nothing.

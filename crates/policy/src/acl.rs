@@ -77,6 +77,8 @@ impl CapabilitySet {
 #[derive(Clone, Debug)]
 pub struct CompiledRule {
     pattern: Pattern,
+    /// As it was written, if it has a template.
+    template: Option<Box<str>>,
     capabilities: CapabilitySet,
     parameters: Option<Box<ParameterRules>>,
     policies: Vec<PolicyName>,
@@ -87,6 +89,12 @@ impl CompiledRule {
     #[must_use]
     pub const fn pattern(&self) -> &Pattern {
         &self.pattern
+    }
+
+    /// The pattern as it was written, if it has a template.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_deref()
     }
 
     /// What it grants.
@@ -154,14 +162,17 @@ impl Acl {
         let mut by_pattern: HashMap<Pattern, usize> = HashMap::new();
         for policy in policies {
             for rule in &policy.rules {
-                let pattern = match &rule.path {
-                    RulePath::Fixed(pattern) => Some(pattern.clone()),
-                    RulePath::Templated(t) => t.render(values).and_then(|text| Pattern::parse(&text).ok()),
+                let (pattern, template) = match &rule.path {
+                    RulePath::Fixed(pattern) => (Some(pattern.clone()), None),
+                    RulePath::Templated(t) => {
+                        (t.render(values).and_then(|text| Pattern::parse(&text).ok()), Some(t))
+                    }
                 };
                 let Some(pattern) = pattern else { continue };
                 let at = *by_pattern.entry(pattern).or_insert_with_key(|pattern| {
                     rules.push(CompiledRule {
                         pattern: pattern.clone(),
+                        template: None,
                         capabilities: CapabilitySet::EMPTY,
                         parameters: None,
                         policies: Vec::new(),
@@ -170,6 +181,9 @@ impl Acl {
                 });
                 if let Some(compiled) = rules.get_mut(at) {
                     compiled.merge(policy.name(), rule.capabilities, &rule.parameters);
+                    if let Some(template) = template {
+                        compiled.template = Some(template.text().into());
+                    }
                 }
             }
         }

@@ -18,6 +18,9 @@ path "auth/token/revoke-self" {
 path "sys/capabilities-self" {
     capabilities = ["update"]
 }
+path "sys/policies/explain" {
+    capabilities = ["update"]
+}
 path "sys/internal/ui/resultant-acl" {
     capabilities = ["read"]
 }

@@ -35,7 +35,7 @@ pub use acl::{Acl, CapabilitySet, CompiledRule};
 pub use builtin::{DEFAULT_POLICY, RESPONSE_WRAPPING_POLICY};
 pub use caller::{Caller, Memo, TokenCaller};
 pub use decide::{Decision, Existence, Question, Refusing, Why};
-pub use explain::Explanation;
+pub use explain::{Asked, Explanation, parameters};
 pub use name::{NameError, PolicyName};
 pub use pattern::{Pattern, PatternError};
 pub use permit::{MountLabel, NotPermitted, Permit, Refused, Subject, authorize};

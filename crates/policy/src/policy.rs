@@ -3,11 +3,13 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use coffre_api::sys::explain::DroppedRule;
 use coffre_hcl::{Bounds, Fault, Notation, ParseError};
 
 use crate::name::PolicyName;
-use crate::pattern::PatternError;
+use crate::pattern::{Pattern, PatternError};
 use crate::rule::{Rule, RulePath, read_rules};
+use crate::template::{Template, TemplateValues};
 
 /// A policy that was read and found well-formed. Its text is kept by whoever stores it, verbatim.
 #[derive(Clone)]
@@ -42,6 +44,23 @@ impl Policy {
     #[must_use]
     pub fn has_templates(&self) -> bool {
         self.rules.iter().any(|rule| matches!(rule.path, RulePath::Templated(_)))
+    }
+
+    /// The rules that do not count for somebody with these values: one is missing, or could widen the rule.
+    #[must_use]
+    pub fn dropped(&self, values: &TemplateValues) -> Vec<DroppedRule> {
+        let of = |template: &Template| DroppedRule {
+            policy: self.name.as_str().to_owned(),
+            template: template.text(),
+        };
+        let fails = |template: &Template| {
+            template.render(values).and_then(|text| Pattern::parse(&text).ok()).is_none()
+        };
+        let templates = self.rules.iter().filter_map(|rule| match &rule.path {
+            RulePath::Templated(template) => Some(template),
+            RulePath::Fixed(_) => None,
+        });
+        templates.filter(|template| fails(template)).map(of).collect()
     }
 
     /// The number of rules.
@@ -115,12 +134,14 @@ pub enum PolicyError {
         key: String,
     },
     /// A key that Vault or OpenBao knows and we do not enforce: refused, for ignoring it would grant too much.
-    #[error("failed to parse policy: path {path}: {key} is not supported here; remove it or split the rule")]
+    #[error("failed to parse policy: path {path}: {key} is refused, for {why}")]
     Unsupported {
         /// The rule.
         path: String,
         /// The key.
         key: String,
+        /// What ignoring it would mean.
+        why: &'static str,
     },
     /// An attribute given twice.
     #[error("failed to parse policy: path {path}: {key} stands twice; keep one of them")]

@@ -105,15 +105,13 @@ fn read_rule(path: &str, body: Node) -> Result<Rule, PolicyError> {
                     read_ttl(&value).ok_or_else(|| wrong("max_wrapping_ttl", "a duration"))?;
             }
             "comment" if matches!(value, Node::Text(_)) => {}
-            "mfa_methods"
-            | "control_group"
-            | "subscribe_event_types"
-            | "expiration"
-            | "pagination_limit"
-            | "list_scan_response_keys_filter_path" => {
-                return Err(PolicyError::Unsupported { path: at, key: quoted(&key) });
+            other => {
+                let key = quoted(other);
+                return Err(match not_enforced(other) {
+                    Some(why) => PolicyError::Unsupported { path: at, key, why },
+                    None => PolicyError::UnknownKey { path: at, key },
+                });
             }
-            _ => return Err(PolicyError::UnknownKey { path: at, key: quoted(&key) }),
         }
     }
     finish(rule, at)
@@ -146,6 +144,29 @@ fn read_path(path: &str, at: &str) -> Result<RulePath, PolicyError> {
     }
     let template = Template::parse(path).ok_or_else(|| PolicyError::Braces { path: at.to_owned() })?;
     Ok(RulePath::Templated(template))
+}
+
+/// Keys that Vault or OpenBao enforce and this server does not: what ignoring each would mean.
+fn not_enforced(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "mfa_methods" => {
+            "no second factor can be asked for here, and without it the rule would grant too much"
+        }
+        "control_group" => {
+            "nobody else's consent can be asked for here, and without it the rule would grant too much"
+        }
+        "expiration" => {
+            "rules do not end by themselves here: give the token a ttl, or delete the policy in time"
+        }
+        "pagination_limit" => {
+            "the length of a list is the caller's choice here: take it out, or grant no list"
+        }
+        "list_scan_response_keys_filter_path" => {
+            "lists are not filtered here: without the filter the rule would show too much"
+        }
+        "subscribe_event_types" => "there are no events to subscribe to here",
+        _ => return None,
+    })
 }
 
 /// Vault's forms before 0.5.

@@ -33,6 +33,15 @@ impl Template {
         Some(Self(parts))
     }
 
+    /// As it was written, but for blanks between the braces.
+    pub(crate) fn text(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Plain(plain) => plain.clone(),
+            Part::Value(key) => format!("{{{{{key}}}}}"),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// Puts the values in; `None` if one is missing or unfit, and then the whole rule is dropped.
     pub(crate) fn render(&self, values: &TemplateValues) -> Option<String> {
         let mut text = String::new();

@@ -8,6 +8,7 @@
 //! of several rounds in which both sides take turns.
 
 mod bare;
+mod decide;
 mod disk;
 mod load;
 mod peer;
@@ -121,6 +122,8 @@ fn measure(options: &Options) -> Result<()> {
 
 fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     let mut report = Report::new(options.keys, options.seconds, options.rounds);
+    note("policy decisions");
+    decide::measure(&mut report)?;
     let server = Server::coffre(binary, dir)?;
     report.memory("idle, unsealed", server.process.resident()?);
     let bench = Bench { options, dir, server: &server };

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod capabilities;
 pub mod generate_root;
+pub mod explain;
 pub mod health;
 pub mod init;
 pub mod locked_users;

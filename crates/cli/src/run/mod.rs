@@ -15,6 +15,7 @@ pub(crate) mod migrate;
 pub(crate) mod mounts;
 pub(crate) mod operator;
 pub(crate) mod policy;
+pub(crate) mod policy_explain;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod token;

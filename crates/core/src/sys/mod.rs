@@ -3,6 +3,7 @@
 mod audit;
 mod capabilities;
 mod generate_root;
+mod explain;
 mod health;
 mod init;
 mod leases;
@@ -104,6 +105,7 @@ impl Engine for Sys {
         Row::of::<api::mounts::WriteAuthTune>(),
         Row::of::<api::remount::Remount>(),
         Row::of::<api::remount::RemountStatus>(),
+        Row::of::<api::explain::ExplainPolicy>(),
         Row::of::<api::policies::ListPolicies>(),
         Row::of::<api::policies::ReadPolicy>(),
         Row::of::<api::policies::WritePolicy>(),

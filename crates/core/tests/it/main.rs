@@ -7,6 +7,7 @@ mod ceremonies;
 mod crash;
 mod cubbyhole;
 mod decode;
+mod identity;
 mod lifetimes;
 mod lockout;
 mod mounts;

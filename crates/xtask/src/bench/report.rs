@@ -180,7 +180,7 @@ impl Report {
     }
 }
 
-const fn mark(met: bool, sign: &'static str) -> &'static str {
+pub(super) const fn mark(met: bool, sign: &'static str) -> &'static str {
     if met { sign } else { "x" }
 }
 
