@@ -1,8 +1,8 @@
 //! What exists only while unsealed, and the order in which it is read.
 //!
-//! Order matters: policies before tokens (a token's rights are compiled from them), mounts before tokens (private
-//! storage lies in `cubbyhole/`), audit devices before anything that could be asked, unfinished revocations before the
-//! first request. Neither tokens nor leases are read: each is refused by its own end, and what their ends leave behind is
+//! Order matters: the latest time before anything that ends, policies before tokens (a token's rights are compiled from
+//! them), mounts before tokens (private storage lies in `cubbyhole/`), audit devices before anything that could be asked,
+//! unfinished revocations before the first request. Neither tokens nor leases are read: each is refused by its own end, and what their ends leave behind is
 //! the background's work.
 
 use std::sync::{Arc, Weak};
@@ -14,6 +14,7 @@ use coffre_engine::Meta;
 use crate::audit_devices::AuditDevices;
 use crate::ceremonies::Ceremonies;
 use crate::header_rules::HeaderRules;
+use crate::high_water::HighWater;
 use crate::identity::IdentityStore;
 use crate::kernel::Kernel;
 use crate::keys::engine_prefix;
@@ -77,11 +78,13 @@ impl Active {
         let cubbyhole =
             cubbyhole.ok_or_else(|| Refusal::bug("the mount cubbyhole/ is missing from storage"))?;
         let clock = Arc::clone(kernel.clock());
+        let water = HighWater::load(root.clone(), Arc::clone(&clock)).await?;
+        kernel.not_before(water.mark());
         let lockout = Lockout::load(unsealed, Arc::clone(&clock)).await?;
-        let identity = Arc::new(IdentityStore::new(unsealed, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let identity = Arc::new(IdentityStore::new(unsealed, clock, Arc::clone(&entropy))?);
         let (known, who) = (Arc::clone(&policies), Arc::clone(&identity));
         let leases = Arc::new(kernel.leases_of(root.clone(), Arc::clone(&mounts)));
-        let tokens = TokenStore::new(unsealed, cubbyhole, known, who, Arc::clone(&leases), clock, entropy)?;
+        let tokens = TokenStore::new(unsealed, cubbyhole, known, who, Arc::clone(&leases), water, entropy)?;
         let audit =
             AuditDevices::open(root.clone(), unsealed, Arc::clone(kernel.broker()), kernel.settings())
                 .await?;

@@ -29,13 +29,13 @@ pub(crate) async fn authenticate(
     peer: Option<IpAddr>,
 ) -> Result<Identified, Refusal> {
     let nobody = || Identified { caller: Caller::anonymous("no valid token was presented"), live: None };
-    // EXPOSE: hashed into the token's name.
+    // EXPOSE: hashed into the token's name, or opened as a batch token.
     let Some(token) =
         token.map(SecretText::expose).filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
     else {
         return Ok(nobody());
     };
-    let found = tokens.find(tokens.key_of(token)).await?;
+    let found = tokens.identify(token).await?;
     let Some(live) = found.filter(|live| live.allows(peer)) else { return Ok(nobody()) };
     // Who is disabled or gone is nobody.
     let Some(caller) = tokens.caller_of(&live).await? else { return Ok(nobody()) };

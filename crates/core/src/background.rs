@@ -77,6 +77,7 @@ impl Kernel {
         let (expired, kept) = (active.tokens.expire().await, active.audit.keep_heads().await);
         let tidied = active.mounts.tidy(&**self.clock(), &**self.entropy()).await;
         let unlocked = active.lockout.tidy().await;
+        let (seen, repaired) = (active.tokens.keep_time().await, active.tokens.tidy_if_asked().await);
         let mended = active.leases.tidy_if_asked(&active.tokens).await;
         self.log_cause("restoring", restored.as_ref().err());
         self.log_cause("revocation", finished.as_ref().err());
@@ -89,6 +90,8 @@ impl Kernel {
             self.log_cause("rotation", rotated.as_ref().err());
         }
         self.log_cause("lockout", unlocked.as_ref().err());
+        self.log_cause("clock", seen.as_ref().err());
+        self.log_cause("tidying tokens", repaired.as_ref().err());
         self.log_cause("tidying", tidied.as_ref().err());
         self.log_cause("tidying leases", mended.as_ref().err());
     }

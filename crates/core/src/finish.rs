@@ -9,9 +9,7 @@ use std::time::Duration;
 use coffre_ambient::Wall;
 use coffre_api::{AuthBlock, Envelope, RawJson, Refusal, WrapInfo};
 use coffre_audit::{AuditView, Releasable, Wire};
-use coffre_engine::{
-    AnyLease, AnyReply, Auth, LeaseBlock, LeaseGrant, Mount, MountFacts, Shape, TokenGrant, TokenKind,
-};
+use coffre_engine::{AnyLease, AnyReply, Auth, LeaseBlock, LeaseGrant, Mount, MountFacts, Shape, TokenGrant};
 use coffre_secret::SecretText;
 
 use crate::active::Active;
@@ -129,6 +127,8 @@ impl Finisher<'_> {
     ) -> Result<Finished, Refusal> {
         let body = body.unwrap_or_default();
         let accessor = auth.as_ref().map(|auth| auth.accessor.clone()).or(reply.wrapped_accessor);
+        // Batch tokens have none.
+        let accessor = accessor.filter(|accessor| !accessor.is_empty());
         let wrap_info =
             wrap::wrap(&self.active.tokens, body, self.path.as_str(), ttl, accessor, self.now).await?;
         let envelope = Envelope {
@@ -154,9 +154,10 @@ impl Finisher<'_> {
 
     /// Makes the token that a login asked for.
     async fn login(&self, grant: TokenGrant, reply: &mut AnyReply) -> Result<AuthBlock, Refusal> {
-        if grant.kind == TokenKind::Batch {
+        let batch = self.mount.tokens.gives_batch(grant.kind);
+        if batch && (grant.num_uses > 0 || !grant.period.is_zero() || !grant.explicit_max_ttl.is_zero()) {
             return Err(Refusal::invalid(
-                "batch tokens are not offered: set token_type to service on the role",
+                "this login gives a batch token, which has no period, number of uses or explicit maximum: change the role, or the mount's token_type",
             ));
         }
         let bounds = Bounds {
@@ -168,7 +169,7 @@ impl Finisher<'_> {
         };
         let life = lifetime(bounds, grant.ttl, self.now, self.now)
             .map_err(|_| Refusal::invalid("the role's lifetimes leave no time"))?;
-        reply.warnings.extend(life.warning);
+        reply.warnings.extend(life.warnings);
         // A token that its owner could not use from here is not made.
         if !admits(&networks(&grant.bound_cidrs)?, self.peer) {
             return Err(Refusal::denied());
@@ -198,6 +199,7 @@ impl Finisher<'_> {
             num_uses: grant.num_uses,
             renewable: true,
             bound_cidrs: grant.bound_cidrs,
+            batch,
             ..NewToken::default()
         });
         let created = created.await?;
@@ -226,7 +228,9 @@ impl Finisher<'_> {
         if router.entry(&self.mount.path).is_some_and(|entry| entry.accessor == self.mount.accessor) {
             return Ok(());
         }
-        self.active.tokens.revoke(created.live.key).await?;
+        if !created.live.record.batch {
+            self.active.tokens.revoke(created.live.key).await?;
+        }
         Err(Refusal::denied())
     }
 
@@ -276,7 +280,7 @@ pub(crate) async fn auth_block(
         lease_duration: ttl.as_secs(),
         renewable: record.renewable,
         entity_id: caller.map_or_else(|| record.entity.clone(), |caller| caller.entity_id.clone()),
-        token_type: "service".into(),
+        token_type: record.kind().into(),
         orphan: record.parent.is_none(),
         mfa_requirement: None,
         num_uses: u64::try_from(record.num_uses).unwrap_or(0),

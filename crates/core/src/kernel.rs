@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use coffre_ambient::{Clock, Entropy, ids};
+use coffre_ambient::{Clock, Entropy, Wall, ids};
 use coffre_api::Refusal;
 use coffre_audit::{AuditDown, AuditedHeader, Broker, Released};
 use coffre_barrier::{Barrier, InitRefused, PreparedInit, SealStatus, UnsealRefused};
@@ -44,6 +44,8 @@ pub struct Kernel {
     barrier: Arc<Barrier>,
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
+    /// The same clock, to be told how late it is at least.
+    steady: Arc<Steady>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     linked: Linked,
@@ -101,7 +103,8 @@ impl Kernel {
         let barrier = Barrier::new(store, Arc::clone(&clock), Arc::clone(&entropy));
         let broker = Arc::new(Broker::new(Arc::clone(&clock), AUDIT_PATIENCE));
         let watch = Arc::new(ClockWatch::new(Arc::clone(&clock)));
-        let clock: Arc<dyn Clock> = Arc::new(Steady::new(clock));
+        let steady = Arc::new(Steady::new(clock));
+        let clock = Arc::clone(&steady) as Arc<dyn Clock>;
         Arc::new_cyclic(|kernel: &Weak<Self>| {
             let facts = MountFacts { path: "sys/".into(), kind: "system".into(), ..MountFacts::default() };
             let sealed_sys = Arc::new(Mount::new(facts, Sys::new(Weak::clone(kernel)), None));
@@ -109,6 +112,7 @@ impl Kernel {
                 barrier,
                 broker,
                 clock,
+                steady,
                 entropy,
                 settings,
                 linked,
@@ -162,6 +166,11 @@ impl Kernel {
     /// Time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// What was stored tells how late it is at least.
+    pub(crate) fn not_before(&self, moment: Wall) {
+        self.steady.not_before(moment);
     }
 
     /// Randomness.

@@ -17,6 +17,8 @@ pub(crate) enum KernelKey<'a> {
     Revoking(&'a str),
     /// `core/wrap/<token key>`: JSON of [`crate::wrap::WrapRecord`]; lives and dies with its wrapping token.
     Wrap(&'a str),
+    /// `core/high-water`: JSON of the latest time that this cluster has seen ([`crate::high_water`]).
+    HighWater,
     /// `core/policy/<name>`: JSON of [`crate::policies::PolicyRecord`].
     Policy(&'a str),
     /// `core/mount/<uuid>`: JSON of [`crate::mounts::MountEntry`]; one record for each mount, so that no table can
@@ -77,6 +79,7 @@ impl fmt::Display for KernelKey<'_> {
             Self::Child(parent, child) => write!(f, "{CHILDREN}{parent}/{child}"),
             Self::Revoking(key) => write!(f, "{REVOKING}{key}"),
             Self::Wrap(key) => write!(f, "{WRAPS}{key}"),
+            Self::HighWater => f.write_str("core/high-water"),
             Self::Policy(name) => write!(f, "{POLICIES}{name}"),
             Self::Mount(uuid) => write!(f, "{MOUNTS}{uuid}"),
             Self::Rotation => f.write_str("core/ceremony/rotation"),
@@ -140,6 +143,8 @@ pub(crate) mod label {
     pub(crate) const LOCKOUT: &str = "lockout";
     /// Keys of names in the identity store.
     pub(crate) const IDENTITY_NAME: &str = "identity-name";
+    /// The root of the batch tokens' keys.
+    pub(crate) const BATCH: &str = "batch-token";
     /// The root of the audit devices' keys.
     pub(crate) const AUDIT: &str = "audit";
 }

@@ -41,6 +41,7 @@ mod builtin;
 mod ceremonies;
 mod finish;
 mod header_rules;
+mod high_water;
 mod identity;
 mod incoming;
 mod kernel;

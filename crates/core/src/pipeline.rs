@@ -48,8 +48,9 @@ impl Kernel {
                 Ok(identified) => identified,
                 Err(refusal) => return self.refuse(&incoming, &around, None, resolved, refusal).await,
             };
-            around.private_space = identified.live.as_ref().map(|live| live.record.space.as_str().into());
             around.login_guard = Some(Arc::new(active.lockout.clone()));
+            let space = identified.live.as_ref().map(|live| live.record.space.as_str());
+            around.private_space = space.filter(|space| !space.is_empty()).map(Into::into);
             let released = self.answer(&active, resolved, identified, &incoming, &around).await;
             drop((_guard, active));
             self.seal_if_requested().await;

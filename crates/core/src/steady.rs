@@ -18,10 +18,16 @@ pub(crate) struct Steady {
 }
 
 impl Steady {
-    /// Follows this clock from its first question on. A restart forgets how far ahead it was: ends that were reached
-    /// before are kept by the revocation that each tick brings.
+    /// Follows this clock from its first question on. A restart forgets how far ahead it was;
+    /// [`crate::high_water`] remembers.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, booted: AtomicU64::new(0) }
+    }
+
+    /// From here on it is this moment or later.
+    pub(crate) fn not_before(&self, moment: Wall) {
+        let boot = u64::try_from(self.clock.boot().as_nanos()).unwrap_or(u64::MAX);
+        self.booted.fetch_max(moment.nanos().saturating_sub(boot), Ordering::Relaxed);
     }
 }
 
@@ -60,5 +66,10 @@ mod tests {
         manual.jump_to(start);
         manual.advance(Duration::from_secs(1));
         assert_eq!(steady.wall(), Wall::from_secs(2_000_001));
+        steady.not_before(Wall::from_secs(3_000_000));
+        assert_eq!(steady.wall(), Wall::from_secs(3_000_000));
+        steady.not_before(start);
+        manual.advance(Duration::from_secs(1));
+        assert_eq!(steady.wall(), Wall::from_secs(3_000_001));
     }
 }

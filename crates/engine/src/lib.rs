@@ -34,7 +34,7 @@ pub use lease::{
 };
 pub use locks::Locks;
 pub use login::{Attempt, LockoutRule, LoginGuard, Pending};
-pub use mount::{Mount, MountFacts, MountInUse, NoRow, Resolved};
+pub use mount::{Mount, MountFacts, MountInUse, MountTokens, NoRow, Resolved};
 pub use page::Page;
 pub use renewal::{LoginFacts, RenewTerms};
 pub use reply::{AnyReply, Auth, Reply, Shape, TokenGrant, TokenKind};

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use crate::args::Args;
 use crate::locks::Locks;
 use crate::login::LockoutRule;
+use crate::reply::TokenKind;
 use crate::row::Meta;
 use crate::serve::{AnyEngine, Engine, Routed};
 use crate::trie::Found;
@@ -32,10 +33,39 @@ pub struct MountFacts {
     pub max_ttl: Duration,
     /// When names are locked after failed logins; `None` for never.
     pub lockout: Option<LockoutRule>,
+    /// What kind of token its logins give.
+    pub tokens: MountTokens,
     /// Request keys that audit leaves readable.
     pub audit_non_hmac_request_keys: Vec<String>,
     /// Response keys that audit leaves readable.
     pub audit_non_hmac_response_keys: Vec<String>,
+}
+
+/// What a login method's mount says about the kind of its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MountTokens {
+    /// Service tokens, unless the login asks for another kind.
+    #[default]
+    DefaultService,
+    /// Batch tokens, unless the login asks for another kind.
+    DefaultBatch,
+    /// Service tokens, whatever the login asks for.
+    Service,
+    /// Batch tokens, whatever the login asks for.
+    Batch,
+}
+
+impl MountTokens {
+    /// Whether a login that asks for this kind gives a batch token.
+    #[must_use]
+    pub const fn gives_batch(self, asked: TokenKind) -> bool {
+        match self {
+            Self::Service => false,
+            Self::Batch => true,
+            Self::DefaultService => matches!(asked, TokenKind::Batch),
+            Self::DefaultBatch => matches!(asked, TokenKind::Default | TokenKind::Batch),
+        }
+    }
 }
 
 /// An engine at a path with its own storage.

@@ -10,6 +10,9 @@ use crate::{Access, Endpoint, Nothing, Op, SecretField, Template};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "TokenCreateInput")]
 pub struct CreateInput {
+    /// The role, where the path names one.
+    #[serde(default)]
+    pub role_name: String,
     /// Chosen by the caller; root only.
     #[serde(default)]
     pub id: Option<SecretField>,
@@ -34,7 +37,7 @@ pub struct CreateInput {
     /// Old spelling of `ttl`.
     #[serde(default)]
     pub lease: Option<Ttl>,
-    /// `service`.
+    /// `service` or `batch`.
     #[serde(rename = "type", default)]
     pub r#type: Option<String>,
     /// Bound that nothing extends.
@@ -64,6 +67,18 @@ impl Endpoint for Create {
     const PATH: Template = Template::new("create");
     const ACCESS: Access = Access::Token;
     const SUMMARY: &'static str = "Make a child token.";
+}
+
+/// Make a token on the terms of a role.
+pub struct CreateWithRole;
+
+impl Endpoint for CreateWithRole {
+    type Input = CreateInput;
+    type Output = Nothing;
+    const OP: Op = Op::Write;
+    const PATH: Template = Template::new("create/{role_name}");
+    const ACCESS: Access = Access::Token;
+    const SUMMARY: &'static str = "Make a token on the terms of a role.";
 }
 
 /// Make a token that outlives its maker.

@@ -67,6 +67,9 @@ pub struct LookupOutput {
     pub r#type: String,
     /// Whether it can be renewed.
     pub renewable: bool,
+    /// The token role that it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<u64>,

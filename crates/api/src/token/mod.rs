@@ -4,3 +4,5 @@ pub mod create;
 pub mod lookup;
 pub mod renew;
 pub mod revoke;
+pub mod roles;
+pub mod tidy;

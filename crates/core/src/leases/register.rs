@@ -91,7 +91,7 @@ impl Leases {
             given_up: false,
             failure: None,
         };
-        Ok((id, record, life.warning))
+        Ok((id, record, life.warnings.into_iter().next()))
     }
 
     /// The lease comes and the engine's intent goes, in one transaction, while the token cannot be revoked.

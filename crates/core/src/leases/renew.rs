@@ -42,7 +42,7 @@ impl Leases {
         let cx = MountCx::new(&mount, &*self.clock, &*self.entropy);
         let renewal = Renewal { lease_id: id, issued: record.made(), until };
         let renewed = in_time(mount.engine().renew_lease(&record.kind, cx, &record.facts, renewal)).await?;
-        self.store_renewed(id, until, renewed).await.map(|block| (block, life.warning))
+        self.store_renewed(id, until, renewed).await.map(|block| (block, life.warnings.into_iter().next()))
     }
 
     /// It may have been revoked while the engine was asked: then it stays so.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_api::sys::mounts::{MountConfigOutput, MountOutput, TuneOutput};
-use coffre_engine::MountFacts;
+use coffre_engine::{MountFacts, MountTokens};
 use serde::{Deserialize, Serialize};
 
 use super::fixed::FIXED;
@@ -107,6 +107,12 @@ impl MountEntry {
             default_ttl: self.default_ttl(settings),
             max_ttl: self.max_ttl(settings),
             lockout: LockoutConfig::rule(&self.kind, self.config.user_lockout, &settings.lockout),
+            tokens: match self.config.token_type.as_deref() {
+                Some("service") => MountTokens::Service,
+                Some("batch") => MountTokens::Batch,
+                Some("default-batch") => MountTokens::DefaultBatch,
+                _ => MountTokens::DefaultService,
+            },
             audit_non_hmac_request_keys: self.config.audit_non_hmac_request_keys.clone().unwrap_or_default(),
             audit_non_hmac_response_keys: self
                 .config

@@ -50,8 +50,8 @@ impl Serve<Capabilities> for Sys {
             return answer(&own.acl, &input);
         };
         let tokens = Arc::clone(&self.active()?.tokens);
-        // EXPOSE: hashed into the token's name.
-        let live = tokens.find(tokens.key_of(token.expose())).await?;
+        // EXPOSE: hashed into the token's name, or opened as a batch token.
+        let live = tokens.identify(token.expose()).await?;
         let live = live.ok_or_else(|| Refusal::invalid("invalid token"))?;
         let acl = acl_of(&tokens, &live).await?;
         answer(&acl, &input)

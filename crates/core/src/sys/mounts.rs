@@ -184,9 +184,9 @@ fn change(
         };
     }
     if let Some(kind) = sent.token_type {
-        if !matches!(kind.as_str(), "default-service" | "service") {
+        if !matches!(kind.as_str(), "default-service" | "default-batch" | "service" | "batch") {
             return Err(Refusal::invalid(
-                "token_type must be default-service or service: batch tokens are not offered",
+                "invalid 'token_type' value: it must be default-service, default-batch, service or batch",
             ));
         }
         config.token_type = Some(kind);

@@ -22,9 +22,14 @@ pub(crate) struct Held {
 }
 
 impl LiveToken {
-    /// To whom a lease belongs that is made with this token.
+    /// To whom a lease belongs that is made with this token. A batch token is in no storage: its leases hang off its
+    /// parent, and end with it at the latest.
     pub(crate) const fn owner(&self) -> Owner {
-        Owner { token: Some(self.key), cap: None }
+        if self.record.batch {
+            Owner { token: self.parent, cap: self.record.end() }
+        } else {
+            Owner { token: Some(self.key), cap: None }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use coffre_barrier::ViewBatch;
 use coffre_engine::storage;
 use coffre_secret::{SecretText, SecretVec};
 
+use super::find::MOST_ANCESTORS;
 use super::record::{AccessorRecord, TokenKey, TokenRecord};
 use super::store::{LiveToken, TokenStore};
 use super::{SERVICE_PREFIX, TOKEN_LEN};
@@ -59,6 +60,8 @@ pub struct NewToken {
     pub renewable: bool,
     /// Networks from which it may be used.
     pub bound_cidrs: Vec<String>,
+    /// Make a batch token: not stored. It has no id of its own choosing, no period, no uses, no explicit maximum.
+    pub batch: bool,
     /// What it wraps.
     pub wrapped: Option<SecretVec>,
 }
@@ -73,7 +76,15 @@ pub struct Created {
 
 impl TokenStore {
     /// Makes a token: its record, its accessor and its place below its parent land in one transaction.
-    pub async fn create(&self, new: NewToken) -> Result<Created, Refusal> {
+    pub async fn create(&self, mut new: NewToken) -> Result<Created, Refusal> {
+        if let Some(parent) = new.parent {
+            self.check_depth(parent).await?;
+        }
+        if new.batch {
+            // Nothing is stored of the token, but what its login learned of the entity is.
+            self.join(std::mem::take(&mut new.joining)).await?;
+            return self.create_batch(&new);
+        }
         // A child is made under its parent's lock, so that no child is made of a parent that is being revoked.
         let _held = match new.parent {
             Some(parent) => {
@@ -111,6 +122,27 @@ impl TokenStore {
         Ok(Created { token, live: self.live_of(key, record)? })
     }
 
+    async fn join(&self, joining: Joining) -> Result<(), Refusal> {
+        if joining.batch.is_empty() {
+            return Ok(());
+        }
+        let done = self.root.transact(joining.batch).await;
+        if joining.stale {
+            self.identity.changed();
+        }
+        done.map_err(storage)
+    }
+
+    async fn check_depth(&self, parent: TokenKey) -> Result<(), Refusal> {
+        let Some(live) = self.find(parent).await? else { return Ok(()) };
+        if self.ancestors(&live).await? + 1 >= MOST_ANCESTORS {
+            return Err(Refusal::invalid(format!(
+                "tokens are made at most {MOST_ANCESTORS} deep below each other: make an orphan"
+            )));
+        }
+        Ok(())
+    }
+
     fn draw(&self, chosen: Option<&SecretText>) -> Result<SecretText, Refusal> {
         match chosen {
             Some(chosen) => Ok(chosen.duplicate()),
@@ -118,7 +150,7 @@ impl TokenStore {
         }
     }
 
-    fn record_of(&self, new: &NewToken) -> Result<TokenRecord, Refusal> {
+    pub(super) fn record_of(&self, new: &NewToken) -> Result<TokenRecord, Refusal> {
         let now = self.clock.wall();
         Ok(TokenRecord {
             accessor: ids::base62(&*self.entropy, TOKEN_LEN).map_err(Refusal::bug)?,

@@ -32,29 +32,29 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// A service token as it is stored. The token itself is not in it.
+/// A token as it is stored, or sealed into a batch token. The token itself is not in it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TokenRecord {
     /// Names the token without being it.
     pub accessor: String,
     /// The token that made it, as hexadecimal key; `None` for orphans.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub parent: Option<String>,
     /// The token's own policies, sorted.
     pub policies: Vec<String>,
     /// The path that made it.
     pub path: String,
     /// The accessor of the login method's mount that made it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mount: String,
     /// The name under which the login method knew the caller; empty for tokens that no login made.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub alias: String,
     /// What the login method wants to see again at a renewal; shown to nobody.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub facts: BTreeMap<String, String>,
     /// The token role that it was made with; empty for none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub role: String,
     /// Who stands behind it, by id; empty for nobody known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -62,42 +62,48 @@ pub struct TokenRecord {
     /// For people.
     pub display_name: String,
     /// Facts about the caller.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub meta: BTreeMap<String, String>,
     /// When it was made, nanoseconds since 1970.
     pub created: u64,
     /// When it was renewed last; 0 for never.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub renewed: u64,
     /// Seconds it was made for; 0 for ever.
     pub ttl: u64,
     /// When it ends, nanoseconds since 1970; 0 for never.
     pub expires: u64,
     /// Seconds of the longest life; 0 for the mount's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub max_ttl: u64,
     /// Seconds that nothing extends; 0 for none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub explicit_max_ttl: u64,
     /// Seconds to which renewal resets; 0 for none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub period: u64,
     /// Uses left; 0 is unlimited, [`SPENT`] is none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub num_uses: i64,
     /// Whether it can be renewed.
     pub renewable: bool,
     /// Networks from which it may be used; empty is everywhere.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bound_cidrs: Vec<String>,
     /// Names its private storage; random.
     pub space: String,
     /// Whether it carries a wrapped answer.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub wrapping: bool,
+    /// Whether it is a batch token: such a record stands in the token's own text and is never stored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub batch: bool,
     /// Set first when it is revoked, so that it stays dead whatever happens next.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub revoked: bool,
+    /// It is being revoked, but its children live on: until they are orphans, they are not asked about it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub frees_children: bool,
 }
 
 /// `num_uses` of a token whose last use was taken.
@@ -134,10 +140,29 @@ impl TokenRecord {
         }
     }
 
+    /// The parent's name.
+    pub fn parent_key(&self) -> Option<TokenKey> {
+        self.parent.as_deref().and_then(TokenKey::parse)
+    }
+
+    /// `batch` or `service`.
+    pub const fn kind(&self) -> &'static str {
+        if self.batch { "batch" } else { "service" }
+    }
+
+    /// What stands for a record that cannot be read: nobody gets in with it, and it can be revoked.
+    pub(super) fn unreadable() -> Self {
+        Self { revoked: true, ..Self::default() }
+    }
+
     /// Whether it holds the `root` policy.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(|policy| policy == "root")
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// From an accessor to its token.

@@ -20,7 +20,7 @@ impl TokenStore {
         wanted: Duration,
         mount: (Duration, Duration),
         terms: RenewTerms,
-    ) -> Result<(Arc<LiveToken>, Option<String>), Refusal> {
+    ) -> Result<(Arc<LiveToken>, Vec<String>), Refusal> {
         let _held = self.locks.lock(&key.hex()).await;
         let now = self.clock.wall();
         let record = self.record(key).await?.filter(|record| !record.revoked);
@@ -40,7 +40,7 @@ impl TokenStore {
         };
         let wanted = if wanted.is_zero() { terms.ttl } else { wanted };
         let life = lifetime(bounds, wanted, record.made(), now)
-            .map_err(|_| Refusal::invalid("the token is past the max TTL and cannot be renewed"))?;
+            .map_err(|_| Refusal::invalid("past the max TTL, cannot renew"))?;
         let before = record.end();
         record.renewed = now.nanos();
         record.max_ttl = whole_secs(terms.max_ttl);
@@ -49,6 +49,6 @@ impl TokenStore {
         self.write(key, &record).await?;
         self.unschedule(key, before);
         self.schedule(key, record.end());
-        Ok((self.keep(key, record)?, life.warning))
+        Ok((self.keep(key, record)?, life.warnings))
     }
 }

@@ -86,6 +86,7 @@ impl TokenStore {
         let Some(mut record) = self.record(key).await? else { return Ok(None) };
         if !record.revoked {
             record.revoked = true;
+            record.frees_children = matches!(children, Children::Live);
             let batch = ViewBatch::new()
                 .put(KernelKey::Token(&key.hex()).to_string(), stored::bytes(&record)?)
                 .put(KernelKey::Revoking(&key.hex()).to_string(), children.note().to_vec());
@@ -97,7 +98,8 @@ impl TokenStore {
     async fn make_orphan(&self, parent: TokenKey, child: TokenKey) -> Result<(), Refusal> {
         let _held = self.locks.lock(&child.hex()).await;
         let mut batch = ViewBatch::new().delete(KernelKey::Child(&parent.hex(), &child.hex()).to_string());
-        if let Some(mut record) = self.record(child).await? {
+        // A damaged record reads as revoked, and stays as it is.
+        if let Some(mut record) = self.record(child).await?.filter(|record| !record.revoked) {
             record.parent = None;
             batch = batch.put(KernelKey::Token(&child.hex()).to_string(), stored::bytes(&record)?);
         }
@@ -109,7 +111,10 @@ impl TokenStore {
     async fn delete(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
         // Its leases end in storage before it goes, so whatever happens then they are known to have ended.
         self.leases.end_of_token(key).await?;
-        builtin::destroy_private_space(&self.cubbyhole, &record.space).await?;
+        // A record that cannot be read names no space.
+        if !record.space.is_empty() {
+            builtin::destroy_private_space(&self.cubbyhole, &record.space).await?;
+        }
         let name = key.hex();
         // Under the lock, so that nobody who has read the record writes it back afterwards.
         let _held = self.locks.lock(&name).await;

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffre_ambient::{Clock, Deadline, Entropy, Wall};
-use coffre_api::Refusal;
-use coffre_barrier::{Unsealed, View, ViewBatch};
+use coffre_api::{Kind, Refusal};
+use coffre_barrier::{BarrierError, Unsealed, View, ViewBatch};
+use coffre_crypto::Key;
 use coffre_crypto::mac::Mac;
 use coffre_engine::{Locks, storage};
 use coffre_policy::TokenCaller;
@@ -20,6 +22,7 @@ use ipnet::IpNet;
 use super::expire::Restoring;
 use super::person::Person;
 use super::record::{AccessorRecord, SPENT, TokenKey, TokenRecord};
+use crate::high_water::HighWater;
 use crate::identity::IdentityStore;
 use crate::keys::{self, KernelKey, label};
 use crate::leases::Leases;
@@ -39,7 +42,11 @@ pub struct TokenStore {
     /// Ends, soonest first.
     pub(super) ends: Mutex<BTreeSet<(Wall, TokenKey)>>,
     pub(super) restoring: Mutex<Restoring>,
-    live: papaya::HashMap<TokenKey, Arc<LiveToken>>,
+    pub(super) live: papaya::HashMap<TokenKey, Arc<LiveToken>>,
+    pub(super) water: HighWater,
+    pub(super) batch_key: Key,
+    /// Somebody asked for a tidying.
+    pub(super) tidy_asked: AtomicBool,
     id_mac: Mac,
     accessor_mac: Mac,
 }
@@ -53,9 +60,11 @@ pub struct LiveToken {
     /// What policy and audit know of the token alone; ask [`TokenStore::caller_of`] for who stands behind it.
     pub(super) caller: Arc<TokenCaller>,
     pub(super) person: Person,
+    /// The token that made it; it dies with that one.
+    pub(super) parent: Option<TokenKey>,
+    pub(super) epoch: u64,
     deadline: Option<Deadline>,
     networks: Vec<IpNet>,
-    epoch: u64,
 }
 
 /// What taking a use left behind.
@@ -69,6 +78,9 @@ pub enum Use {
 
 /// Entries in memory before all are dropped and read again: bounds memory, not the number of tokens.
 const MOST_LIVE: usize = 10_000;
+/// Accessors that one list shows: bounds memory, and the size of an answer.
+pub(crate) const MOST_LISTED: usize = 100_000;
+const PAGE: usize = 1_000;
 
 impl TokenStore {
     /// The store of an unsealed cluster.
@@ -78,25 +90,27 @@ impl TokenStore {
         policies: Arc<PolicyStore>,
         identity: Arc<IdentityStore>,
         leases: Arc<Leases>,
-        clock: Arc<dyn Clock>,
+        water: HighWater,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Refusal> {
-        let mac =
-            |label: &str| unsealed.derive(label).map(|key| Mac::new(&key)).map_err(|_| Refusal::sealed());
+        let derived = |label: &str| unsealed.derive(label).map_err(|_| Refusal::sealed());
         Ok(Self {
             root: unsealed.view(""),
             cubbyhole,
             policies,
             identity,
             leases,
-            clock,
+            clock: water.clock(),
             entropy,
             locks: Locks::new(),
             ends: Mutex::default(),
             restoring: Mutex::default(),
             live: papaya::HashMap::new(),
-            id_mac: mac(label::TOKEN_ID)?,
-            accessor_mac: mac(label::ACCESSOR)?,
+            water,
+            batch_key: derived(label::BATCH)?,
+            tidy_asked: AtomicBool::new(false),
+            id_mac: Mac::new(&derived(label::TOKEN_ID)?),
+            accessor_mac: Mac::new(&derived(label::ACCESSOR)?),
         })
     }
 
@@ -107,41 +121,6 @@ impl TokenStore {
 
     pub(super) fn accessor_key(&self, accessor: &str) -> String {
         self.accessor_mac.hex(&[accessor.as_bytes()])
-    }
-
-    /// The token, if it is known, not revoked, not spent and not at its end.
-    pub async fn find(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
-        let epoch = self.policies.epoch();
-        let known = self.live.pin().get(&key).filter(|live| live.epoch == epoch).cloned();
-        let live = match known {
-            Some(live) => live,
-            None => match self.read(key).await? {
-                Some(live) => live,
-                None => return Ok(None),
-            },
-        };
-        Ok((!live.has_ended(&*self.clock)).then_some(live))
-    }
-
-    /// Reads a token and keeps it. The lock keeps a revocation from being overtaken by a stale entry.
-    async fn read(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
-        let _held = self.locks.lock(&key.hex()).await;
-        let Some(record) = self.record(key).await? else { return Ok(None) };
-        if record.revoked || record.num_uses == SPENT {
-            return Ok(None);
-        }
-        Ok(Some(self.keep(key, record)?))
-    }
-
-    /// The token of the request under way, which may be its last use: that was taken before the request went on, and
-    /// nobody else gets in with it. Not for deciding who may enter.
-    pub(crate) async fn find_own(&self, key: TokenKey) -> Result<Option<Arc<LiveToken>>, Refusal> {
-        if let Some(live) = self.find(key).await? {
-            return Ok(Some(live));
-        }
-        let spent = self.record(key).await?.filter(|record| record.num_uses == SPENT && !record.revoked);
-        let live = spent.map(|record| self.live_of(key, record)).transpose()?;
-        Ok(live.filter(|live| !live.has_ended(&*self.clock)))
     }
 
     /// Puts a token into memory; the caller holds its lock.
@@ -166,22 +145,38 @@ impl TokenStore {
             token_policies: record.policies.clone(),
             entity_id: String::new(),
             metadata: record.meta.clone(),
-            token_type: "service",
+            token_type: record.kind(),
             ttl: Duration::from_secs(record.ttl),
             issued: record.made(),
             ..TokenCaller::default()
         });
         let networks = networks(&record.bound_cidrs)?;
         let deadline = record.end().map(|end| Deadline::at(&*self.clock, end));
-        Ok(Arc::new(LiveToken { key, record, caller, person: Person::default(), deadline, networks, epoch }))
+        let (parent, person) = (record.parent_key(), Person::default());
+        Ok(Arc::new(LiveToken { key, record, caller, person, parent, epoch, deadline, networks }))
     }
 
     pub(super) fn forget(&self, key: TokenKey) {
         self.live.pin().remove(&key);
     }
 
+    /// The record of a token. One that was damaged reads as a revoked token's: nobody gets in with it, it keeps nobody
+    /// else out, and the log names it.
     pub(super) async fn record(&self, key: TokenKey) -> Result<Option<TokenRecord>, Refusal> {
-        stored::load(&self.root, &KernelKey::Token(&key.hex()).to_string()).await
+        let path = KernelKey::Token(&key.hex()).to_string();
+        let read = match self.root.get(&path).await {
+            // EXPOSE: parsed into the record's own types; the bytes are wiped.
+            Ok(bytes) => bytes.map(|bytes| serde_json::from_slice(bytes.expose())).transpose().ok(),
+            Err(BarrierError::Damaged { .. } | BarrierError::UnknownTerm { .. }) => None,
+            Err(e) => return Err(storage(e)),
+        };
+        Ok(read.unwrap_or_else(|| {
+            tracing::error!(
+                record = path,
+                "a token's record cannot be read: the token is refused; revoke it"
+            );
+            Some(TokenRecord::unreadable())
+        }))
     }
 
     pub(super) async fn write(&self, key: TokenKey, record: &TokenRecord) -> Result<(), Refusal> {
@@ -196,16 +191,33 @@ impl TokenStore {
         Ok(found.and_then(|record| TokenKey::parse(&record.token)))
     }
 
-    /// All accessors, sorted.
-    pub async fn accessors(&self) -> Result<Vec<String>, Refusal> {
-        let mut all = Vec::new();
-        for name in stored::all_below(&self.root, keys::ACCESSORS).await? {
-            let key = KernelKey::Accessor(&name).to_string();
-            let found: Option<AccessorRecord> = stored::load(&self.root, &key).await?;
-            all.extend(found.map(|record| record.accessor));
+    /// All accessors, sorted; at most [`MOST_LISTED`], and whether that is all of them. One whose record is damaged is
+    /// left out.
+    pub async fn accessors(&self) -> Result<(Vec<String>, bool), Refusal> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.root.scan(keys::ACCESSORS, after.as_deref(), PAGE).await.map_err(storage)?;
+            for key in &page.names {
+                match stored::load::<AccessorRecord>(&self.root, key).await {
+                    Ok(found) => all.extend(found.map(|record| record.accessor)),
+                    Err(refusal) if refusal.kind() == Kind::Bug => {
+                        tracing::error!(record = key, "unreadable")
+                    }
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            after = page.names.last().cloned();
+            let is_full = all.len() >= MOST_LISTED;
+            if !page.more || after.is_none() || is_full {
+                all.sort_unstable();
+                return Ok((all, !(page.more && is_full)));
+            }
         }
-        all.sort_unstable();
-        Ok(all)
+    }
+
+    /// Keeps the time of the cluster. Idempotent, without input: a timer calls it.
+    pub(crate) async fn keep_time(&self) -> Result<(), Refusal> {
+        self.water.tick().await
     }
 
     /// Takes one use of a token whose uses are counted. The count is durable before the request goes on, so a crash
@@ -266,6 +278,18 @@ impl LiveToken {
 pub(crate) fn networks(cidrs: &[String]) -> Result<Vec<IpNet>, Refusal> {
     let parsed: Result<_, _> = cidrs.iter().map(|cidr| cidr.parse()).collect();
     parsed.map_err(|_| Refusal::bug("a token's network cannot be read"))
+}
+
+/// Reads networks that somebody submitted: CIDR form or a single address, without bits beside the prefix; canonical.
+pub(super) fn parse_networks(texts: &[String]) -> Result<Vec<String>, Refusal> {
+    let parse = |text: &String| {
+        let net = text.parse::<IpAddr>().map(|one| IpNet::from(one.to_canonical())).or_else(|_| text.parse());
+        net.ok().filter(|net| net.trunc() == *net).map(|net| net.to_string())
+    };
+    let all: Option<Vec<String>> = texts.iter().map(parse).collect();
+    all.ok_or_else(|| {
+        Refusal::invalid("expected networks in CIDR form, such as 10.0.0.0/8, without bits beside the prefix")
+    })
 }
 
 /// Whether an address lies in one of the networks; none at all are everywhere.

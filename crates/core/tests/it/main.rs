@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
 
 mod audit;
+mod batch;
 mod ceremonies;
 mod crash;
 mod cubbyhole;
 mod decode;
 mod identity;
 mod lifetimes;
+mod lineage;
 mod lockout;
 mod mounts;
 mod openapi;
@@ -17,6 +19,7 @@ mod quotas;
 mod remount;
 mod renewal;
 mod revocation;
+mod roles;
 mod routes;
 mod seal;
 mod tokens;

@@ -8,8 +8,8 @@ use coffre_api::token::lookup::{
 use coffre_api::{Nothing, Refusal, SecretField};
 use coffre_engine::{Cx, Reply, Serve};
 
-use super::super::LiveToken;
-use super::{TokenMethod, living, named, of_accessor, own};
+use super::super::{LiveToken, MOST_LISTED, whole_secs};
+use super::{TokenMethod, living, living_of_accessor, named, own};
 use crate::active::Active;
 
 impl TokenMethod {
@@ -18,13 +18,13 @@ impl TokenMethod {
         let Some(token) = input.token.filter(|token| !token.is_empty()) else {
             return self.lookup_self(cx).await;
         };
-        let live = living(&active, named(&active, Some(&token))?).await?;
+        let live = living(&active, named(Some(&token))?).await?;
         output(&active, &live, token, cx.now()).await
     }
 
     async fn lookup_self(&self, cx: Cx<'_>) -> Result<Reply<LookupOutput>, Refusal> {
         let active = self.active()?;
-        let live = active.tokens.find_own(own(&active, cx)?).await?.ok_or_else(Refusal::denied)?;
+        let live = own(&active, cx).await?;
         let token = cx.presented_token().ok_or_else(Refusal::denied)?;
         output(&active, &live, SecretField::new(token.duplicate()), cx.now()).await
     }
@@ -57,15 +57,19 @@ impl Serve<LookupSelfByWrite> for TokenMethod {
 impl Serve<LookupAccessor> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, input: AccessorInput) -> Result<Reply<LookupOutput>, Refusal> {
         let active = self.active()?;
-        let live = living(&active, of_accessor(&active, &input.accessor).await?).await?;
+        let live = living_of_accessor(&active, &input.accessor).await?;
         output(&active, &live, SecretField::new("".into()), cx.now()).await
     }
 }
 
 impl Serve<ListAccessors> for TokenMethod {
     async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<AccessorsOutput>, Refusal> {
-        let keys = self.active()?.tokens.accessors().await?;
-        Ok(if keys.is_empty() { Reply::missing() } else { Reply::data(AccessorsOutput { keys }) })
+        let (keys, is_all) = self.active()?.tokens.accessors().await?;
+        let cut = format!("only {MOST_LISTED} accessors are listed; there are more");
+        if keys.is_empty() {
+            return Ok(Reply::missing());
+        }
+        Ok(Reply::data(AccessorsOutput { keys }).warn_all((!is_all).then_some(cut)))
     }
 }
 
@@ -92,12 +96,14 @@ async fn output(
         creation_ttl: record.ttl,
         expire_time: record.end().map(Wall::rfc3339),
         issue_time: record.made().rfc3339(),
-        ttl: record.left(now).as_secs(),
+        // Rounded up: 0 is for ever.
+        ttl: whole_secs(record.left(now)),
         explicit_max_ttl: record.explicit_max_ttl,
         entity_id: caller.map_or_else(|| record.entity.clone(), |caller| caller.entity_id.clone()),
         identity_policies: added.filter(|added| !added.is_empty()),
-        r#type: "service".into(),
+        r#type: record.kind().into(),
         renewable: record.renewable,
+        role: (!record.role.is_empty()).then(|| record.role.clone()),
         period: (record.period != 0).then_some(record.period),
         bound_cidrs: (!record.bound_cidrs.is_empty()).then(|| record.bound_cidrs.clone()),
         last_renewal: renewed.map(Wall::rfc3339),

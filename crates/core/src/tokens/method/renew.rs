@@ -11,8 +11,8 @@ use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Mount, MountCx, Reply, Serve};
 use coffre_secret::SecretText;
 
-use super::super::{TokenKey, TokenRecord};
-use super::{TokenMethod, living, named, of_accessor, own};
+use super::super::{LiveToken, TokenRecord};
+use super::{TokenMethod, living, living_of_accessor, named, own};
 use crate::active::Active;
 use crate::finish::auth_block;
 
@@ -20,11 +20,14 @@ use crate::finish::auth_block;
 async fn renew(
     active: &Active,
     cx: Cx<'_>,
-    key: TokenKey,
+    live: &LiveToken,
     shown: SecretText,
     increment: Option<Ttl>,
 ) -> Result<Reply<Nothing>, Refusal> {
-    let record = &living(active, key).await?.record;
+    let record = &live.record;
+    if record.batch {
+        return Err(Refusal::invalid("batch tokens cannot be renewed"));
+    }
     let maker = maker(active, record)?;
     let (terms, lifetimes) = match maker {
         Some(mount) => {
@@ -36,10 +39,10 @@ async fn renew(
         None => (record.login_facts().terms, (cx.mount().default_ttl, cx.mount().max_ttl)),
     };
     let wanted = increment.map_or(Duration::ZERO, Ttl::duration);
-    let (live, warning) = active.tokens.renew(key, wanted, lifetimes, terms).await?;
+    let (live, warnings) = active.tokens.renew(live.key, wanted, lifetimes, terms).await?;
     let ttl = live.record.left(cx.now());
     let block = auth_block(&active.tokens, shown, &live, round_up(ttl)).await?;
-    Ok(Reply::auth(block).warn_all(warning))
+    Ok(Reply::auth(block).warn_all(warnings))
 }
 
 /// The mount that made the token; `None` for tokens that the kernel itself made. One whose method is being disabled is
@@ -62,9 +65,9 @@ const fn round_up(ttl: Duration) -> Duration {
 impl Serve<Renew> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, input: RenewInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        let key = named(&active, input.token.as_ref())?;
+        let live = living(&active, named(input.token.as_ref())?).await?;
         let token = input.token.map(coffre_api::SecretField::into_secret).unwrap_or_default();
-        renew(&active, cx, key, token, input.increment).await
+        renew(&active, cx, &live, token, input.increment).await
     }
 }
 
@@ -72,14 +75,14 @@ impl Serve<RenewSelf> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, input: RenewSelfInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
         let token = cx.presented_token().ok_or_else(Refusal::denied)?.duplicate();
-        renew(&active, cx, own(&active, cx)?, token, input.increment).await
+        renew(&active, cx, &*own(&active, cx).await?, token, input.increment).await
     }
 }
 
 impl Serve<RenewAccessor> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, input: RenewAccessorInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        let key = of_accessor(&active, &input.accessor).await?;
-        renew(&active, cx, key, SecretText::default(), input.increment).await
+        let live = living_of_accessor(&active, &input.accessor).await?;
+        renew(&active, cx, &live, SecretText::default(), input.increment).await
     }
 }

@@ -5,12 +5,15 @@ use coffre_api::token::revoke::{Revoke, RevokeAccessor, RevokeOrphan, RevokeSelf
 use coffre_api::{Nothing, Refusal};
 use coffre_engine::{Cx, Reply, Serve};
 
-use super::{TokenMethod, named, own};
+use super::super::{BATCH_PREFIX, TokenKey};
+use super::{TokenMethod, named};
+use crate::active::Active;
 
 impl Serve<Revoke> for TokenMethod {
     async fn serve(&self, _: Cx<'_>, input: TokenInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        active.tokens.revoke(named(&active, input.token.as_ref())?).await?;
+        // EXPOSE: hashed into the token's name.
+        active.tokens.revoke(revocable(&active, named(input.token.as_ref())?.expose()).await?).await?;
         Ok(Reply::empty())
     }
 }
@@ -18,7 +21,9 @@ impl Serve<Revoke> for TokenMethod {
 impl Serve<RevokeSelf> for TokenMethod {
     async fn serve(&self, cx: Cx<'_>, _: TokenInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        active.tokens.revoke(own(&active, cx)?).await?;
+        let token = cx.presented_token().ok_or_else(Refusal::denied)?;
+        // EXPOSE: hashed into the token's name.
+        active.tokens.revoke(revocable(&active, token.expose()).await?).await?;
         Ok(Reply::empty())
     }
 }
@@ -39,9 +44,24 @@ impl Serve<RevokeAccessor> for TokenMethod {
 impl Serve<RevokeOrphan> for TokenMethod {
     async fn serve(&self, _: Cx<'_>, input: TokenInput) -> Result<Reply<Nothing>, Refusal> {
         let active = self.active()?;
-        let key = named(&active, input.token.as_ref())?;
-        super::living(&active, key).await?;
-        active.tokens.revoke_and_orphan(key).await?;
+        let live = super::living(&active, named(input.token.as_ref())?).await?;
+        if live.record.batch {
+            return Err(not_revocable());
+        }
+        active.tokens.revoke_and_orphan(live.key).await?;
         Ok(Reply::empty())
     }
+}
+
+/// The name of a token that can be revoked, known or not. Batch tokens are in no storage; they end by themselves, or
+/// with their parent.
+async fn revocable(active: &Active, token: &str) -> Result<TokenKey, Refusal> {
+    if token.starts_with(BATCH_PREFIX) && active.tokens.identify(token).await?.is_some() {
+        return Err(not_revocable());
+    }
+    Ok(active.tokens.key_of(token))
+}
+
+fn not_revocable() -> Refusal {
+    Refusal::invalid("batch tokens cannot be revoked")
 }
