@@ -1,3 +1,5 @@
+//! A mount: an engine at a path, and how a path below it finds its row.
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
