@@ -68,6 +68,19 @@ pub fn harden_command() -> Report {
     take(&[(Measure::NotDumpable, not_dumpable), (Measure::NoCore, no_core)])
 }
 
+/// Raises the number of files that may be open to the one wanted, as far as the system allows, and tells what it is
+/// then.
+#[must_use]
+pub fn open_files(wanted: u64) -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    let soft = now.current.unwrap_or(u64::MAX);
+    let reachable = wanted.min(now.maximum.unwrap_or(u64::MAX));
+    if reachable > soft {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum: now.maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 fn take(measures: &[(Measure, Take)]) -> Report {
     let mut report = Report::default();
     for &(measure, take) in measures {

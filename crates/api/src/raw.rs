@@ -187,10 +187,8 @@ fn check_bounds(text: &str) -> Result<(), BodyRefused> {
             }
             b'"' => {
                 let rest = text.get(at + 1..).unwrap_or_default();
-                let len = string_end(rest).ok_or(BodyRefused::NotJson)?;
-                if len > MAX_STRING {
-                    return Err(BodyRefused::TooLong);
-                }
+                let none = if rest.len() > MAX_STRING { BodyRefused::TooLong } else { BodyRefused::NotJson };
+                let len = string_end(rest).ok_or(none)?;
                 if has_lone_surrogate(rest.get(..len).unwrap_or_default()) {
                     return Err(BodyRefused::NotUnicode);
                 }
@@ -203,10 +201,10 @@ fn check_bounds(text: &str) -> Result<(), BodyRefused> {
     Ok(())
 }
 
-/// Bytes up to the closing quote.
+/// Bytes up to the closing quote, if it stands within the longest string.
 fn string_end(rest: &str) -> Option<usize> {
     let mut escaped = false;
-    rest.bytes().position(|byte| {
+    rest.bytes().take(MAX_STRING + 1).position(|byte| {
         let ends = byte == b'"' && !escaped;
         escaped = byte == b'\\' && !escaped;
         ends

@@ -9,7 +9,7 @@ use coffre_api::{Kind, Op, OpenCeremonies, RawInput, Refusal, VaultPath};
 use coffre_audit::AuditedHeader;
 use coffre_core::Incoming;
 use coffre_secret::{SecretText, SecretVec};
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -124,12 +124,32 @@ fn form_to_json(form: &SecretText) -> Result<SecretText, Refusal> {
     Ok(SecretText::new(json))
 }
 
+/// Whether the body is coded in another way than by chunks: a reader who does not know the coding cannot tell where it
+/// ends.
+pub(crate) fn has_odd_coding(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Bytes of a header's value.
+const MAX_HEADER: usize = 8 << 10;
+
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
         return Err(Refusal::new(Kind::MediaType, "compressed bodies are not accepted"));
     }
-    let namespace = headers.get("x-vault-namespace").map(|value| value.as_bytes());
-    if namespace.is_some_and(|namespace| !namespace.is_empty()) {
+    if headers.values().any(|value| value.len() > MAX_HEADER) {
+        return Err(Refusal::invalid("a header is longer than 8192 bytes"));
+    }
+    for once in ["x-vault-token", "authorization", "x-vault-wrap-ttl"] {
+        if headers.get_all(once).iter().nth(1).is_some() {
+            return Err(Refusal::invalid(format!("the header {once} stands more than once")));
+        }
+    }
+    let mut namespaces = headers.get_all("x-vault-namespace").iter();
+    if namespaces.any(|namespace| !namespace.is_empty()) {
         return Err(Refusal::invalid("namespaces are not supported: leave X-Vault-Namespace out"));
     }
     Ok(())

@@ -7,6 +7,10 @@
 //! is answered with a fixed text.
 
 pub mod config;
+mod crowd;
+mod forwarded;
+mod gates;
+mod head_scan;
 mod incoming;
 mod limits;
 mod listener;
@@ -16,5 +20,6 @@ mod service;
 mod status;
 pub mod tls;
 
+pub use forwarded::ForwardedFor;
 pub use limits::Limits;
 pub use listener::{Listener, Stop, serve};

@@ -20,10 +20,14 @@ pub struct Limits {
     pub answer: Duration,
     /// A connection without a request.
     pub idle: Duration,
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once. For more, those leave that have asked nothing; fewer, if the system allows fewer open files.
     pub connections: usize,
     /// Which ceremonies callers without a token may hold here.
     pub open: OpenCeremonies,
+    /// Requests in the kernel at once; more wait.
+    pub requests: usize,
+    /// Bodies of more than 128 KiB at once; more wait.
+    pub large_bodies: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +41,8 @@ impl Default for Limits {
             idle: Duration::from_secs(300),
             connections: 4_096,
             open: OpenCeremonies::default(),
+            requests: 512,
+            large_bodies: 8,
         }
     }
 }

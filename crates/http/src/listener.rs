@@ -12,12 +12,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::crowd::{Crowd, Place};
+use crate::forwarded::ForwardedFor;
+use crate::gates::Gates;
 use crate::limits::Limits;
 use crate::patience::{Busy, Patience};
-use crate::service;
+use crate::service::{self, Shared};
 
 /// Where the server listens, and how.
 pub struct Listener {
@@ -27,6 +30,8 @@ pub struct Listener {
     pub tls: Option<Arc<ServerConfig>>,
     /// What one client may take.
     pub limits: Limits,
+    /// Which proxies may say for whom they ask.
+    pub forwarded: ForwardedFor,
 }
 
 /// Turn to `true` to stop: no new connections, and the open ones end after the request they are in.
@@ -38,28 +43,41 @@ pub type Stop = watch::Receiver<bool>;
 /// request than one runtime for all.
 pub async fn serve(kernel: Arc<Kernel>, listener: Listener, stop: Stop) -> io::Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shared = Arc::new(Shared {
+        kernel,
+        limits: listener.limits,
+        forwarded: listener.forwarded.clone(),
+        gates: Gates::new(&listener.limits),
+    });
     let workers: Vec<Worker> = (0..threads)
-        .map(|number| Worker::start(number, Arc::clone(&kernel), &listener, stop.clone()))
+        .map(|number| Worker::start(number, Arc::clone(&shared), &listener, stop.clone()))
         .collect::<io::Result<_>>()?;
-    let room = Arc::new(Semaphore::new(listener.limits.connections));
+    let crowd = Arc::new(Crowd::new(affordable(listener.limits.connections)));
     let mut stopping = stop.clone();
     let mut turn = 0;
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
-                let connection = Connection { stream, peer, _permit: permit };
+                let entered = tokio::select! {
+                    entered = crowd.enter() => entered,
+                    _ = stopping.wait_for(|stop| *stop) => break,
+                };
+                let Some(place) = entered else { break };
+                let connection = Connection { stream, peer, place };
                 if let Some(worker) = workers.get(turn % workers.len().max(1)) {
                     let _ = worker.connections.send(connection);
                 }
                 turn = turn.wrapping_add(1);
             }
             // Out of file descriptors, most often: wait for some to come back instead of spinning.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => {
+                crowd.make_room();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
     drop(listener);
@@ -73,7 +91,16 @@ pub async fn serve(kernel: Arc<Kernel>, listener: Listener, stop: Stop) -> io::R
 struct Connection {
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// Files that are open besides connections: storage, audit devices, certificates while they are read.
+const OTHER_FILES: u64 = 128;
+
+/// How many connections the system allows, of those wanted; at least a few.
+fn affordable(wanted: usize) -> usize {
+    let files = coffre_ambient::hardening::open_files(wanted as u64 + OTHER_FILES);
+    usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(wanted).clamp(16, wanted.max(16))
 }
 
 /// A thread that serves its share of the connections.
@@ -83,13 +110,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(number: usize, kernel: Arc<Kernel>, listener: &Listener, stop: Stop) -> io::Result<Self> {
+    fn start(number: usize, shared: Arc<Shared>, listener: &Listener, stop: Stop) -> io::Result<Self> {
         let (connections, incoming) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tls = listener.tls.clone().map(TlsAcceptor::from);
-        let limits = listener.limits;
         let thread = std::thread::Builder::new().name(format!("http-{number}"));
-        let thread = thread.spawn(move || runtime.block_on(work(kernel, tls, limits, incoming, stop)))?;
+        let thread = thread.spawn(move || runtime.block_on(work(shared, tls, incoming, stop)))?;
         Ok(Self { connections, thread })
     }
 }
@@ -98,9 +124,8 @@ impl Worker {
 const GRACE: Duration = Duration::from_secs(5);
 
 async fn work(
-    kernel: Arc<Kernel>,
+    shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
     mut incoming: mpsc::UnboundedReceiver<Connection>,
     stop: Stop,
 ) {
@@ -109,7 +134,7 @@ async fn work(
         tokio::select! {
             connection = incoming.recv() => match connection {
                 Some(connection) => {
-                    open.spawn(serve_connection(Arc::clone(&kernel), tls.clone(), limits, connection, stop.clone()));
+                    open.spawn(serve_connection(Arc::clone(&shared), tls.clone(), connection, stop.clone()));
                 }
                 None => break,
             },
@@ -119,17 +144,27 @@ async fn work(
     let _ = tokio::time::timeout(GRACE, async { while open.join_next().await.is_some() {} }).await;
 }
 
-async fn serve_connection(
-    kernel: Arc<Kernel>,
+async fn serve_connection(shared: Arc<Shared>, tls: Option<TlsAcceptor>, connection: Connection, stop: Stop) {
+    let Connection { stream, peer, place } = connection;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let _ = stream.set_nodelay(true);
+    tokio::select! {
+        () = converse(shared, tls, peer, stream, place.busy(), stop) => {}
+        () = place.asked_to_leave() => {}
+    }
+}
+
+/// The handshake, if there is one, and all requests.
+async fn converse(
+    shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
-    connection: Connection,
+    peer: SocketAddr,
+    stream: TcpStream,
+    busy: Busy,
     stop: Stop,
 ) {
-    let Ok(stream) = TcpStream::from_std(connection.stream) else { return };
-    let _ = stream.set_nodelay(true);
     let Some(acceptor) = tls else {
-        return talk(kernel, limits, connection.peer, stream, stop).await;
+        return talk(shared, peer, stream, busy, stop).await;
     };
     let handshake = async {
         // A TLS record begins with 22; a plain request would wait for the handshake's time-out without a word.
@@ -139,8 +174,8 @@ async fn serve_connection(
         }
         acceptor.accept(stream).await.map(Some)
     };
-    if let Ok(Ok(Some(stream))) = tokio::time::timeout(limits.handshake, handshake).await {
-        talk(kernel, limits, connection.peer, stream, stop).await;
+    if let Ok(Ok(Some(stream))) = tokio::time::timeout(shared.limits.handshake, handshake).await {
+        talk(shared, peer, stream, busy, stop).await;
     }
 }
 
@@ -153,19 +188,19 @@ async fn plain_on_tls(mut stream: TcpStream) -> io::Result<()> {
 }
 
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    kernel: Arc<Kernel>,
-    limits: Limits,
+    shared: Arc<Shared>,
     peer: SocketAddr,
     stream: S,
+    busy: Busy,
     mut stop: Stop,
 ) {
-    let busy = Busy::default();
+    let limits = shared.limits;
     let stream = Patience::new(stream, busy.clone(), limits.headers, limits.body);
     let service = service_fn(move |request| {
         busy.set(true);
-        let (kernel, busy) = (Arc::clone(&kernel), busy.clone());
+        let (shared, busy) = (Arc::clone(&shared), busy.clone());
         async move {
-            let answer = service::answer(kernel, limits, peer, request).await;
+            let answer = service::answer(shared, peer, busy.take_ambiguous(), request).await;
             busy.set(false);
             answer
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use coffre_api::{Kind, Refusal};
 use coffre_audit::{Outgoing, Released, Wire};
 use coffre_core::RateHeaders;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
@@ -47,6 +47,12 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
         (_, "") => errors(status, &[], data),
         (_, message) => errors(status, &[message], data),
     }
+}
+
+/// The last answer on its connection.
+pub(crate) fn closing(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 fn errors(status: StatusCode, messages: &[&str], data: Option<&str>) -> Answer {

@@ -1,6 +1,6 @@
 //! How long a client may take to send a request's head, counted from its first byte; an idle connection may wait
 //! longer. hyper knows one time-out for both, so the head's is kept here, below it. And how long a client may let an
-//! answer wait that it does not read, for which hyper knows none.
+//! answer wait that it does not read, for which hyper knows none. On the way, each head is scanned for a second meaning.
 
 use std::io;
 use std::pin::Pin;
@@ -12,14 +12,40 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::head_scan::HeadScan;
+
 /// Whether a request is being answered; shared between a connection and its service.
 #[derive(Clone, Default)]
-pub(crate) struct Busy(Arc<AtomicBool>);
+pub(crate) struct Busy(Arc<States>);
+
+#[derive(Default)]
+struct States {
+    now: AtomicBool,
+    ever: AtomicBool,
+    /// Whether the head that was read last can be read in two ways.
+    ambiguous: AtomicBool,
+}
 
 impl Busy {
     /// From the end of a head to its answer.
     pub(crate) fn set(&self, busy: bool) {
-        self.0.store(busy, Ordering::Relaxed);
+        self.0.now.store(busy, Ordering::Relaxed);
+        self.0.ever.fetch_or(busy, Ordering::Relaxed);
+    }
+
+    /// Whether a request is being answered.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.now.load(Ordering::Relaxed)
+    }
+
+    /// Whether any request ever was.
+    pub(crate) fn was_set(&self) -> bool {
+        self.0.ever.load(Ordering::Relaxed)
+    }
+
+    /// Whether the head that was read last can be read in two ways (see [`HeadScan`]); asked once for each head.
+    pub(crate) fn take_ambiguous(&self) -> bool {
+        self.0.ambiguous.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -28,6 +54,7 @@ pub(crate) struct Patience<S> {
     stream: S,
     busy: Busy,
     limit: Duration,
+    scan: HeadScan,
     /// Runs while a head is arriving.
     deadline: Option<Pin<Box<Sleep>>>,
     /// How long an answer may wait.
@@ -37,8 +64,8 @@ pub(crate) struct Patience<S> {
 }
 
 impl<S> Patience<S> {
-    pub(crate) const fn new(stream: S, busy: Busy, limit: Duration, stall: Duration) -> Self {
-        Self { stream, busy, limit, deadline: None, stall, stalled: None }
+    pub(crate) fn new(stream: S, busy: Busy, limit: Duration, stall: Duration) -> Self {
+        Self { stream, busy, limit, scan: HeadScan::default(), deadline: None, stall, stalled: None }
     }
 
     /// Passes on what a write said, unless it has been saying "later" for too long.
@@ -64,12 +91,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if this.busy.0.load(Ordering::Relaxed) {
+        if this.busy.is_set() {
             this.deadline = None;
             return read;
         }
-        if read.is_ready() && buf.filled().len() > before && this.deadline.is_none() {
-            this.deadline = Some(Box::pin(tokio::time::sleep_until(Instant::now() + this.limit)));
+        if read.is_ready() && buf.filled().len() > before {
+            if this.deadline.is_none() {
+                this.deadline = Some(Box::pin(tokio::time::sleep_until(Instant::now() + this.limit)));
+                this.scan = HeadScan::default();
+            }
+            this.scan.feed(buf.filled().get(before..).unwrap_or_default());
+            this.busy.0.ambiguous.store(this.scan.is_ambiguous(), Ordering::Relaxed);
         }
         if read.is_pending()
             && let Some(deadline) = &mut this.deadline

@@ -13,19 +13,39 @@ use futures_util::FutureExt;
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming as Body};
+use tokio::sync::SemaphorePermit;
 
-use crate::incoming::Head;
+use crate::forwarded::ForwardedFor;
+use crate::gates::{Gates, SMALL_BODY};
+use crate::incoming::{Head, has_odd_coding};
 use crate::limits::Limits;
 use crate::outgoing::{self, Answer};
 
-/// Answers one request.
+/// What all connections of a listener share.
+pub(crate) struct Shared {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) limits: Limits,
+    pub(crate) forwarded: ForwardedFor,
+    pub(crate) gates: Gates,
+}
+
+/// Answers one request. `ambiguous` says that its head can be read in two ways.
 pub(crate) async fn answer(
-    kernel: Arc<Kernel>,
-    limits: Limits,
+    shared: Arc<Shared>,
     peer: SocketAddr,
+    ambiguous: bool,
     request: Request<Body>,
 ) -> Result<Answer, Infallible> {
+    if ambiguous || has_odd_coding(request.headers()) {
+        let refusal = Refusal::invalid("the request's head can be read in two ways");
+        return Ok(outgoing::closing(outgoing::refused(&refusal)));
+    }
+    let kernel = Arc::clone(&shared.kernel);
     let (parts, body) = request.into_parts();
+    let peer = match shared.forwarded.caller(peer, &parts.headers) {
+        Ok(peer) => peer,
+        Err(refusal) => return Ok(outgoing::refused(&refusal)),
+    };
     let head = match Head::parse(&parts) {
         Ok(head) => head,
         Err(refusal) => return Ok(outgoing::refused(&refusal)),
@@ -33,7 +53,7 @@ pub(crate) async fn answer(
     // Before the body is read: what is refused costs next to nothing.
     let admission = kernel.admit(head.path(), peer.ip());
     let answer = match admission.refused {
-        None => heard(kernel, limits, peer, head, &parts.headers, body).await,
+        None => heard(&shared, peer, head, &parts.headers, body).await,
         Some(refusal) if admission.recorded => unheard(kernel, peer, head, &parts.headers, refusal).await,
         Some(refusal) => outgoing::refused(&refusal),
     };
@@ -44,23 +64,23 @@ pub(crate) async fn answer(
 }
 
 /// A request that the limits let through.
-async fn heard(
-    kernel: Arc<Kernel>,
-    limits: Limits,
-    peer: SocketAddr,
-    head: Head,
-    names: &http::HeaderMap,
-    body: Body,
-) -> Answer {
+async fn heard(shared: &Shared, peer: SocketAddr, head: Head, names: &http::HeaderMap, body: Body) -> Answer {
+    let Shared { kernel, limits, gates, .. } = shared;
     let (head_only, changes, wants_body) = (head.head_only, head.changes(), head.wants_body());
-    let read = if wants_body { read_body(body, limits).await } else { Ok(SecretVec::default()) };
-    let headers = audited(&kernel, names);
+    // Kept to the end: the body's bytes are, too.
+    let mut large = None;
+    let read =
+        if wants_body { read_body(body, *limits, gates, &mut large).await } else { Ok(SecretVec::default()) };
+    let headers = audited(kernel, names);
     let incoming = match read.and_then(|body| head.with_body(body, headers, peer)) {
         Ok(incoming) => incoming,
         Err(refusal) => return outgoing::refused(&refusal),
     };
     let incoming = Incoming { open: limits.open, ..incoming };
-    let handled = handle(kernel, incoming, changes);
+    let handled = async {
+        let _turn = gates.request().await;
+        handle(Arc::clone(kernel), incoming, changes).await
+    };
     match tokio::time::timeout(limits.answer, handled).await {
         Ok(Some(released)) => outgoing::write(released, head_only),
         Ok(None) => outgoing::refused(&Refusal::bug("a request panicked")),
@@ -100,7 +120,12 @@ async fn handle(kernel: Arc<Kernel>, incoming: Incoming, changes: bool) -> Optio
     AssertUnwindSafe(kernel.handle(incoming)).catch_unwind().await.ok()
 }
 
-async fn read_body(mut body: Body, limits: Limits) -> Result<SecretVec, Refusal> {
+async fn read_body<'a>(
+    mut body: Body,
+    limits: Limits,
+    gates: &'a Gates,
+    large: &mut Option<SemaphorePermit<'a>>,
+) -> Result<SecretVec, Refusal> {
     let too_large = || Refusal::new(Kind::TooLarge, "http: request body too large");
     let announced = body.size_hint().lower();
     if announced > limits.max_body as u64 {
@@ -114,6 +139,12 @@ async fn read_body(mut body: Body, limits: Limits) -> Result<SecretVec, Refusal>
             let Some(chunk) = frame.data_ref() else { continue };
             if bytes.len() + chunk.len() > limits.max_body {
                 return Err(too_large());
+            }
+            if bytes.len() + chunk.len() > SMALL_BODY && large.is_none() {
+                let gate = tokio::time::timeout(limits.body / 2, gates.large()).await;
+                *large = gate.map_err(|_| {
+                    Refusal::new(Kind::Unavailable, "too many large requests at once: try again")
+                })?;
             }
             bytes = appended(bytes, chunk);
         }

@@ -1,11 +1,13 @@
 //! What was written becomes what is meant.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coffre_api::OpenCeremonies;
 use coffre_api::coerce::Ttl;
+use ipnet::IpNet;
 
 use super::error::ConfigError;
 use super::fields::At;
@@ -14,6 +16,7 @@ use super::meant::{
     Timeouts, Tls, TlsVersion, UserLockout,
 };
 use super::raw::{RawAudit, RawConfig, RawListener, RawLockout, RawStorage};
+use crate::forwarded::ForwardedFor;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(768 * 3_600);
 const DEFAULT_PORT: u16 = 8200;
@@ -141,6 +144,35 @@ fn listener(raw: At<RawListener>, warnings: &mut Vec<String>) -> Result<Listener
             idle: or_default(raw.value.idle_timeout.as_ref(), DEFAULT_IDLE),
         },
         open: open_ceremonies(&raw, warnings),
+        forwarded: forwarded(&raw.value)?,
+    })
+}
+
+/// The proxies of a listener.
+fn forwarded(raw: &RawListener) -> Result<ForwardedFor, ConfigError> {
+    let usual = ForwardedFor::default();
+    let mut authorized = Vec::new();
+    for listed in raw.forwarded_addrs.iter() {
+        for text in &listed.value {
+            let address = text.parse::<IpAddr>().map(IpNet::from).ok();
+            authorized.push(address.or_else(|| text.parse().ok()).ok_or_else(|| {
+                listed.wrong(
+                    "`x_forwarded_for_authorized_addrs` must hold addresses and networks, such as 10.0.0.0/8",
+                )
+            })?);
+        }
+    }
+    let hop_skips = match &raw.forwarded_hop_skips {
+        None => usual.hop_skips,
+        Some(skips) => usize::try_from(skips.value)
+            .map_err(|_| skips.wrong("`x_forwarded_for_hop_skips` cannot be negative"))?,
+    };
+    let or = |flag: &Option<At<bool>>, usual| flag.as_ref().map_or(usual, |flag| flag.value);
+    Ok(ForwardedFor {
+        authorized,
+        hop_skips,
+        reject_not_authorized: or(&raw.forwarded_reject_not_authorized, usual.reject_not_authorized),
+        reject_not_present: or(&raw.forwarded_reject_not_present, usual.reject_not_present),
     })
 }
 

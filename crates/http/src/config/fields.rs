@@ -107,6 +107,21 @@ impl Fields {
         })
     }
 
+    /// A list of texts, also one text with commas.
+    pub(super) fn list(&mut self, key: &str) -> Result<Option<At<Vec<String>>>, ConfigError> {
+        self.read(key, "a list of texts", |node| match node {
+            Node::Text(text) => Some(text.split(',').map(|part| part.trim().to_owned()).collect()),
+            Node::List(nodes) => nodes
+                .iter()
+                .map(|node| match node {
+                    Node::Text(text) => Some(text.trim().to_owned()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        })
+    }
+
     /// A map of texts: numbers and truth values count as their text.
     pub(super) fn texts(&mut self, key: &str) -> Result<Vec<(String, String)>, ConfigError> {
         let mut all = Vec::new();

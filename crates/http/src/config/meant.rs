@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::forwarded::ForwardedFor;
 use coffre_api::OpenCeremonies;
 
 /// What a server is to be: everything checked that can be checked without touching files or the network.
@@ -78,6 +79,8 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Which ceremonies callers without a token may hold here. None by default.
     pub open: OpenCeremonies,
+    /// Which proxies may say for whom they ask. Default: none.
+    pub forwarded: ForwardedFor,
 }
 
 /// Host and port to listen on.

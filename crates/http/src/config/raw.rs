@@ -54,6 +54,10 @@ pub(super) struct RawListener {
     pub(super) idle_timeout: Option<At<Ttl>>,
     pub(super) disable_unauthed_rekey: Option<At<bool>>,
     pub(super) disable_unauthed_generate_root: Option<At<bool>>,
+    pub(super) forwarded_addrs: Option<At<Vec<String>>>,
+    pub(super) forwarded_hop_skips: Option<At<i64>>,
+    pub(super) forwarded_reject_not_authorized: Option<At<bool>>,
+    pub(super) forwarded_reject_not_present: Option<At<bool>>,
 }
 
 #[derive(Debug)]
@@ -119,11 +123,7 @@ const LISTENER_ELSEWHERE: &[&str] = &[
     "tls_cipher_suites",
     "tls_max_version",
     "tls_prefer_server_cipher_suites",
-    "x_forwarded_for_authorized_addrs",
     "x_forwarded_for_client_cert_header",
-    "x_forwarded_for_hop_skips",
-    "x_forwarded_for_reject_not_authorized",
-    "x_forwarded_for_reject_not_present",
 ];
 const STORAGE_ELSEWHERE: &[&str] = &[
     "autopilot_reconcile_interval",
@@ -218,6 +218,10 @@ impl RawConfig {
             idle_timeout: fields.duration("http_idle_timeout")?,
             disable_unauthed_rekey: fields.flag("disable_unauthed_rekey_endpoints")?,
             disable_unauthed_generate_root: fields.flag("disable_unauthed_generate_root_endpoints")?,
+            forwarded_addrs: fields.list("x_forwarded_for_authorized_addrs")?,
+            forwarded_hop_skips: fields.number("x_forwarded_for_hop_skips")?,
+            forwarded_reject_not_authorized: fields.flag("x_forwarded_for_reject_not_authorized")?,
+            forwarded_reject_not_present: fields.flag("x_forwarded_for_reject_not_present")?,
         };
         self.warnings.extend(fields.leftovers(LISTENER_ELSEWHERE));
         self.listeners.push(At { value, spot });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coffre_ambient::{Clock, SystemClock, SystemEntropy};
 use coffre_core::{Kernel, Settings};
-use coffre_http::{Limits, Listener, serve};
+use coffre_http::{ForwardedFor, Limits, Listener, serve};
 use coffre_storage::{Memory, Store};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,7 +69,11 @@ impl Server {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let (sender, stop) = watch::channel(false);
-        tokio::spawn(serve(kernel, Listener { socket, tls: None, limits }, stop));
+        tokio::spawn(serve(
+            kernel,
+            Listener { socket, tls: None, limits, forwarded: ForwardedFor::default() },
+            stop,
+        ));
         Self { address, _stop: sender }
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_core::{Kernel, Settings};
-use coffre_http::{Limits, Listener};
+use coffre_http::{ForwardedFor, Limits, Listener};
 use coffre_secret::SecretText;
 use coffre_storage::Memory;
 use tokio::net::TcpListener;
@@ -43,7 +43,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed) -> Outcome {
         }
     }
     announce(world, &format!("{scheme}://{bound}"), &vault);
-    let listener = Listener { socket, tls, limits: Limits::default() };
+    let listener = Listener { socket, tls, limits: Limits::default(), forwarded: ForwardedFor::default() };
     serve::serve(world, kernel, vec![listener], Vec::new()).await
 }
 

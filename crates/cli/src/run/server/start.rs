@@ -65,11 +65,14 @@ async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>),
         open: listener.open,
         ..Limits::default()
     };
-    let Some(settings) = &listener.tls else { return Ok((Listener { socket, tls: None, limits }, None)) };
+    let forwarded = listener.forwarded.clone();
+    let Some(settings) = &listener.tls else {
+        return Ok((Listener { socket, tls: None, limits, forwarded }, None));
+    };
     let made = tls::ServerTls::open(settings).map_err(|error| Failure::local(full_text(&error)))?;
     let tls = Some(made.config());
     let reload: Reload = Box::new(move || made.reload().map_err(|error| full_text(&error)));
-    Ok((Listener { socket, tls, limits }, Some(reload)))
+    Ok((Listener { socket, tls, limits, forwarded }, Some(reload)))
 }
 
 fn open_store(storage: &Storage) -> Result<Arc<dyn Store>, Failure> {
