@@ -45,7 +45,7 @@ async fn k1_bodies_that_would_grow_are_refused_before_anybody_is_asked_who_they_
     {
         let begun = Instant::now();
         server.ask("POST", "/v1/secret/data/a", "", &body).await.is(400);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{name}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(15), "{name}: {:?}", begun.elapsed());
     }
     for body in [digits.as_str(), r#"{"a":1e999999}"#] {
         let reply = server.ask("POST", "/v1/secret/data/a", "", body).await;
