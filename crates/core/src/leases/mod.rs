@@ -51,6 +51,8 @@ use crate::stored;
 const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
 /// How many leases are worked on at the same time.
 const PARALLEL: usize = 16;
+/// How soon what a doubtful step of the clock ended is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How many keys are read at a time.
 const PAGE: usize = 256;
 
@@ -140,6 +142,20 @@ impl Leases {
     /// The mount that made a lease, also one that is being disabled.
     fn mount_of(&self, record: &LeaseRecord) -> Option<Arc<Mount>> {
         self.mounts.router().by_uuid(&record.mount).cloned()
+    }
+
+    /// Whether a life that began and ended at these moments of the kernel's time is over for those who destroy what
+    /// hangs on it. If not, it is to be looked at again at the moment given back.
+    pub(crate) fn is_over(&self, began: Wall, end: Wall) -> Result<(), Wall> {
+        let (now, believed) = (self.clock.wall(), self.watch.now());
+        // What began ahead of what is believed began after a step forward, and its end is in the same time.
+        if end <= believed || (end <= now && began > believed) {
+            Ok(())
+        } else {
+            // A doubtful step is decided within a minute; one that was taken back leaves the end where it was.
+            let wait = if self.watch.doubts() { LOOK_AGAIN } else { end.since(believed) };
+            Err(now.plus(wait))
+        }
     }
 
     /// The moment from which a life of this length is counted for the background work.

@@ -121,6 +121,9 @@ impl Leases {
 
     /// Has the credential of one lease revoked, if it has ended, and notes what came of it.
     pub(super) async fn attempt(&self, id: &str) -> Result<(), Refusal> {
+        if !plausible(id) {
+            return Ok(());
+        }
         let _working = self.working.lock(id).await;
         let Some(record) = self.load(id).await?.filter(|record| self.has_ended(record)) else {
             return Ok(());

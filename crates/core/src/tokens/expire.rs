@@ -28,6 +28,16 @@ impl Default for Restoring {
     }
 }
 
+/// What became of a token whose end was waited for.
+enum Verdict {
+    /// It had ended.
+    Revoked,
+    /// It was renewed, or is gone.
+    LivesOn,
+    /// It ended by a step of the wall clock that is not believed yet: look again then.
+    Doubtful(Wall),
+}
+
 /// How many tokens are read at a time.
 const PAGE: usize = 200;
 
@@ -64,12 +74,17 @@ impl TokenStore {
 
     /// Revokes what has ended. Idempotent, without input: a timer calls it.
     pub(crate) async fn expire(&self) -> Result<usize, Refusal> {
-        let (mut done, mut failed) = (0, Vec::new());
+        let (mut done, mut failed, mut later) = (0, Vec::new(), Vec::new());
         while let Some((end, key)) = self.next_ended() {
             match self.revoke_if_ended(key).await {
-                Ok(ended) => done += usize::from(ended),
+                Ok(Verdict::Revoked) => done += 1,
+                Ok(Verdict::LivesOn) => {}
+                Ok(Verdict::Doubtful(again)) => later.push((again, key)),
                 Err(refusal) => failed.push((end, key, refusal)),
             }
+        }
+        for (again, key) in later {
+            self.schedule(key, Some(again));
         }
         // One that fails keeps nobody else waiting, and is tried again next time.
         let mut first = None;
@@ -80,17 +95,23 @@ impl TokenStore {
         first.map_or(Ok(done), Err)
     }
 
-    /// It may have been renewed since it was scheduled: its record decides.
-    async fn revoke_if_ended(&self, key: TokenKey) -> Result<bool, Refusal> {
+    /// It may have been renewed since it was scheduled: its record decides. What a doubtful step of the wall clock ended
+    /// is refused, but what hangs on it (leases) is not destroyed yet.
+    async fn revoke_if_ended(&self, key: TokenKey) -> Result<Verdict, Refusal> {
         let now = self.clock.wall();
-        let ended = self
-            .record(key)
-            .await?
-            .is_some_and(|record| record.num_uses == SPENT || record.end().is_some_and(|end| end <= now));
-        if ended {
-            self.revoke(key).await?;
+        let Some(record) = self.record(key).await? else { return Ok(Verdict::LivesOn) };
+        let spent = record.num_uses == SPENT;
+        let Some(end) = record.end().filter(|end| *end <= now) else {
+            if spent {
+                self.revoke(key).await?;
+            }
+            return Ok(if spent { Verdict::Revoked } else { Verdict::LivesOn });
+        };
+        let began = Wall::from_nanos(record.created.max(record.renewed));
+        if let Err(again) = self.leases.is_over(began, end) {
+            return Ok(Verdict::Doubtful(again));
         }
-        Ok(ended)
+        self.revoke(key).await.map(|()| Verdict::Revoked)
     }
 
     fn next_ended(&self) -> Option<(Wall, TokenKey)> {
