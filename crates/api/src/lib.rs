@@ -16,6 +16,7 @@ pub mod cubbyhole;
 mod endpoint;
 mod envelope;
 pub mod identity;
+pub mod kubernetes;
 pub mod kv1;
 pub mod kv2;
 mod op;

@@ -12,6 +12,7 @@ use coffre_engine::{Engine, Mount, MountFacts};
 use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
+use coffre_methods::kubernetes::Kubernetes;
 use coffre_methods::userpass::UserPass;
 
 use crate::identity::method::Identity;
@@ -91,8 +92,9 @@ pub(crate) fn build(
         "cubbyhole" => Mount::new(facts, Cubbyhole, view),
         "identity" => Mount::new(facts, Identity::new(kernel), view),
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
-        "approle" => Mount::new(facts, AppRole, view),
+        "approle" => Mount::new(facts, AppRole::default(), view),
         "userpass" => Mount::new(facts, UserPass, view),
+        "kubernetes" => Mount::new(facts, Kubernetes, view),
         kind => match further {
             Some(mount) => mount,
             None => match kv::parse_version(kind, &entry.options)? {
@@ -119,5 +121,5 @@ fn secrets_kind(kind: &str) -> Option<&'static str> {
 
 /// Whether a type can be enabled with `sys/auth`.
 fn auth_kind(kind: &str) -> Option<&'static str> {
-    ["approle", "userpass"].into_iter().find(|known| *known == kind)
+    ["approle", "kubernetes", "userpass"].into_iter().find(|known| *known == kind)
 }

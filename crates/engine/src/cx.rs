@@ -66,6 +66,11 @@ impl<'a> Cx<'a> {
         self.resolved.mount().facts()
     }
 
+    /// The mount without the request: for what a row and the background do alike.
+    pub fn on_mount(&self) -> MountCx<'a> {
+        MountCx::new(self.resolved.mount(), self.clock(), self.entropy())
+    }
+
     /// The whole path that was asked.
     pub fn path(&self) -> &'a VaultPath {
         self.resolved.path()

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from coffre_server import Server
+from service_accounts import claims, new_key, pem, token
 
 ROUNDS = int(os.environ.get("COFFRE_A1_ROUNDS", "60"))
 RACES = int(os.environ.get("COFFRE_A4_ROUNDS", "5"))
@@ -148,3 +149,44 @@ def test_a12_no_password_is_no_login(server, body):
         assert answer.status_code == 400, answer.text
         assert "auth" not in answer.json()
     assert login(server, "a12", "alice", "right")[0] == 200, json.dumps(body)
+
+
+def test_a14_forged_and_misdirected_service_account_tokens_are_refused(server):
+    """Only a token that the cluster signed, for us, that has begun and has an end that is not past, logs anybody in."""
+    key, other = new_key("RS256"), new_key("RS256")
+    public = pem(key)
+    assert server.call("POST", "sys/auth/a14", {"type": "kubernetes"}).status_code == 204
+    config = {"kubernetes_host": "https://127.0.0.1:1", "pem_keys": [public]}
+    assert server.call("POST", "auth/a14/config", config).status_code == 204
+    role = {"bound_service_account_names": "app", "bound_service_account_namespaces": "default", "audience": "vault"}
+    assert server.call("POST", "auth/a14/role/r", role).status_code == 204
+    good, now = claims(), int(time.time())
+    body, signature = token(key, "RS256", good).rsplit(".", 1)
+    forged = {
+        "alg none": token(None, "none", good),
+        "alg None": token(None, "none", good, alg="None"),
+        "no signature": f"{body}.",
+        "HS256 with the public key": token(public.encode(), "HS256", good),
+        "another key": token(other, "RS256", good),
+        "another algorithm's name": token(key, "RS256", good, alg="PS256"),
+        "wrong aud": token(key, "RS256", claims(aud=["other"])),
+        "no aud": token(key, "RS256", claims(aud=None)),
+        "aud as a substring": token(key, "RS256", claims(aud=["vault2", "xvault"])),
+        "no exp": token(key, "RS256", claims(exp=None)),
+        "exp past": token(key, "RS256", claims(exp=now - 120)),
+        "exp as a text": token(key, "RS256", claims(exp="9999999999")),
+        "nbf to come": token(key, "RS256", claims(nbf=now + 600)),
+        "kid as a path": token(key, "RS256", good, kid="../../x"),
+        "crit": token(key, "RS256", good, crit=["b64"], b64=False),
+        "changed claims": token(key, "RS256", claims(name="other")).split(".")[0] + "." + body.split(".")[1] + ".AAAA",
+        "another account of that name": token(key, "RS256", claims(namespace="elsewhere")),
+        "sub of somebody else": token(key, "RS256", claims(sub="system:serviceaccount:kube-system:admin")),
+        "four parts": f"{body}.{signature}.{signature}",
+        "empty parts": "..",
+        "large": "A" * 200_000,
+    }
+    for what, jwt in forged.items():
+        answer = server.call("POST", "auth/a14/login", {"role": "r", "jwt": jwt}, token="")
+        assert answer.status_code == 403 and "auth" not in answer.json(), what
+    answer = server.call("POST", "auth/a14/login", {"role": "r", "jwt": f"{body}.{signature}"}, token="")
+    assert answer.status_code == 200, answer.text

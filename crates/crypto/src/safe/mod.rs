@@ -4,3 +4,4 @@ pub mod derive;
 pub mod digest;
 pub mod envelope;
 pub mod mac;
+pub mod signature;

@@ -28,10 +28,13 @@ mod tidy;
 
 use coffre_api::{Refusal, approle as api};
 use coffre_engine::{Engine, LoginFacts, MountCx, RenewTerms, Row};
+use tokio::sync::Mutex;
 
-/// The method. It keeps nothing in memory between requests.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AppRole;
+/// The method. It keeps nothing in memory between requests but how far tidying has come.
+#[derive(Debug, Default)]
+pub struct AppRole {
+    round: Mutex<tidy::Round>,
+}
 
 impl Engine for AppRole {
     const KIND: &'static str = "approle";
@@ -92,6 +95,10 @@ impl Engine for AppRole {
 
     async fn renew_login(&self, cx: MountCx<'_>, login: &LoginFacts) -> Result<RenewTerms, Refusal> {
         renewal::terms(cx, login).await
+    }
+
+    async fn tidy(&self, cx: MountCx<'_>) -> Result<(), Refusal> {
+        tidy::go_on(cx, &mut *self.round.lock().await).await
     }
 }
 

@@ -115,7 +115,7 @@ impl Rig {
             max_ttl: Duration::from_secs(86_400),
             ..MountFacts::default()
         };
-        let mount = Arc::new(Mount::new(facts, AppRole, Some(view.clone())));
+        let mount = Arc::new(Mount::new(facts, AppRole::default(), Some(view.clone())));
         let broker = Broker::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(1));
         Self { clock, store, peer: "127.0.0.1".parse().unwrap(), view, mount, broker }
     }
