@@ -1,8 +1,9 @@
 """Acknowledged means durable and audited: the server is killed under load, again and again, and nothing may be missing.
 
 COFFRE_KILLS is the number of cycles (10), COFFRE_SEED repeats a run. In each cycle writers build check-and-set chains,
-tokens come and go, secret ids come and go. After SIGKILL and a restart, what was acknowledged must be there, and what
-was under way must be there whole or not at all.
+tokens and their children, logins, counted uses, secret ids and policies come and go. After SIGKILL and a restart, what
+was acknowledged must be there, what was under way must be there whole or not at all, no use may have come back, and no
+token but the root token may be without an end.
 """
 
 import json
@@ -20,6 +21,7 @@ CYCLES = int(os.environ.get("COFFRE_KILLS", "10"))
 SEED = int(os.environ.get("COFFRE_SEED", str(random.SystemRandom().randrange(1 << 32))))
 WRITERS = 4
 KEYS_PER_WRITER = 3
+USES = 5
 
 
 class ServerGone(Exception):
@@ -37,11 +39,10 @@ class Link:
     server: object
     session: requests.Session = field(default_factory=requests.Session)
 
-    def __call__(self, method, path, body=None, expect=(200, 204)):
+    def __call__(self, method, path, body=None, expect=(200, 204), token=None):
         try:
-            answer = self.session.request(
-                method, f"{self.server.address}/v1/{path}", json=body, headers={"X-Vault-Token": self.server.root}, timeout=20
-            )
+            headers = {"X-Vault-Token": token or self.server.root}
+            answer = self.session.request(method, f"{self.server.address}/v1/{path}", json=body, headers=headers, timeout=20)
         except requests.RequestException as error:
             raise ServerGone from error
         if answer.status_code not in expect:
@@ -56,6 +57,8 @@ class Record:
     kv: dict[str, dict] = field(default_factory=dict)  # path -> {"version", "data"} acknowledged last
     kv_pending: dict[str, dict] = field(default_factory=dict)
     alive: dict[str, str] = field(default_factory=dict)  # kind:id -> "yes" | "no" | "unknown"
+    policies: dict[str, set] = field(default_factory=dict)  # name -> texts that may be found; None is "not there"
+    uses: dict[str, int] = field(default_factory=dict)  # token -> uses that were answered
     request_ids: set[str] = field(default_factory=set)
     silent: Counter = field(default_factory=Counter)  # path -> acknowledgements without a body
     acked: int = 0
@@ -98,6 +101,52 @@ def token_worker(link, record, cycle, _number, _seed):
             record.alive[f"token:{name}"] = "no"
 
 
+def login_worker(link, record, cycle, number, _seed):
+    """Logins, each with a child; every other one is revoked, and its child with it."""
+    count = 0
+    while True:
+        count += 1
+        answer = link("POST", "auth/approle/login", {"role_id": "killed-role-id", "secret_id": "killed-for-ever"})
+        record.ack("auth/approle/login", answer)
+        parent, child = answer.json()["auth"]["client_token"], f"child-{cycle}-{number}-{count}"
+        record.alive[f"token:{parent}"] = "yes"
+        record.alive[f"token:{child}"] = "unknown"
+        body = {"id": child, "policies": ["default"], "ttl": "30m"}
+        record.ack("auth/token/create", link("POST", "auth/token/create", body, token=parent))
+        record.alive[f"token:{child}"] = "yes"
+        if count % 2:
+            record.alive[f"token:{parent}"] = record.alive[f"token:{child}"] = "unknown"
+            record.ack("auth/token/revoke", link("POST", "auth/token/revoke", {"token": parent}))
+            record.alive[f"token:{parent}"] = record.alive[f"token:{child}"] = "no"
+
+
+def uses_worker(link, record, cycle, number, _seed):
+    """Tokens that may be used a few times; the kill falls between uses or into one."""
+    count = 0
+    while True:
+        count += 1
+        token = f"uses-{cycle}-{number}-{count}"
+        body = {"id": token, "policies": ["default"], "ttl": "1h", "num_uses": USES}
+        record.ack("auth/token/create", link("POST", "auth/token/create", body))
+        record.uses[token] = 0
+        for _ in range(count % (USES + 1)):
+            record.ack("auth/token/lookup-self", link("GET", "auth/token/lookup-self", token=token))
+            record.uses[token] += 1
+
+
+def policy_worker(link, record, cycle, number, _seed):
+    count = 0
+    while True:
+        count += 1
+        name = f"kill-{cycle}-{number}-{count % 3}"
+        text = None if count % 4 == 0 else f'path "chain/data/{count}" {{ capabilities = ["read"] }}'
+        before = record.policies.get(name, {None})
+        record.policies[name] = before | {text}
+        path = f"sys/policies/acl/{name}"
+        record.ack(path, link("DELETE", path) if text is None else link("PUT", path, {"policy": text}))
+        record.policies[name] = {text}
+
+
 def secret_id_worker(link, record, cycle, _number, _seed):
     count = 0
     base = "auth/approle/role/killed"
@@ -128,7 +177,8 @@ def under_load_until_killed(server, cycle, rng):
         except Unexpected as error:
             record.errors.append(f"cycle {cycle}: {error}")
 
-    jobs = [(kv_writer, n) for n in range(WRITERS)] + [(token_worker, 0), (secret_id_worker, 0)]
+    others = [token_worker, login_worker, uses_worker, secret_id_worker, policy_worker]
+    jobs = [(kv_writer, n) for n in range(WRITERS)] + [(work, 0) for work in others]
     threads = [threading.Thread(target=run, args=(work, n, rng.getrandbits(32))) for work, n in jobs]
     [t.start() for t in threads]
     time.sleep(rng.uniform(0.02, 0.8))
@@ -185,6 +235,34 @@ def check_alive(link, record, totals):
             totals["lost"] += 1
 
 
+def check_policies(link, record, totals):
+    for name, allowed in record.policies.items():
+        answer = link("GET", f"sys/policies/acl/{name}", expect=(200, 404))
+        found = answer.json()["data"]["policy"] if answer.status_code == 200 else None
+        totals["lost"] += found not in allowed
+
+
+def check_uses(link, record, totals):
+    """Spends what is left of each counted token: before and after the kill together it was never used too often."""
+    for token, before in record.uses.items():
+        after = 0
+        while after <= USES and link("GET", "auth/token/lookup-self", expect=(200, 403), token=token).status_code == 200:
+            after += 1
+        totals["uses too many"] += max(0, before + after - USES)
+    record.uses.clear()
+
+
+def check_ends(link, totals, seen):
+    """Every token but the root token has an end. Only those that were not seen before are looked up."""
+    accessors = link("LIST", "auth/token/accessors").json()["data"]["keys"]
+    for accessor in set(accessors) - seen:
+        seen.add(accessor)
+        answer = link("POST", "auth/token/lookup-accessor", {"accessor": accessor}, expect=(200, 400, 403, 404))
+        if answer.status_code == 200:
+            data = answer.json()["data"]
+            totals["immortal"] += data["expire_time"] is None and data["policies"] != ["root"]
+
+
 def check_audit(server, record, offset, totals):
     """Every acknowledged request has its response line. Returns where the next cycle's lines begin."""
     with open(server.audit, "rb") as log:
@@ -212,8 +290,12 @@ def test_kill_9_loses_nothing(fresh_server):
     link = Link(server)
     link("POST", "sys/mounts/chain", {"type": "kv", "options": {"version": "2"}})
     link("POST", "sys/auth/approle", {"type": "approle"})
-    link("POST", "auth/approle/role/killed", {"token_policies": "default"})
-    totals, history = Counter(), []
+    maker = 'path "auth/token/create" { capabilities = ["update", "sudo"] }'
+    link("PUT", "sys/policies/acl/maker", {"policy": maker})
+    terms = {"token_policies": "maker", "role_id": "killed-role-id", "token_ttl": "1h"}
+    link("POST", "auth/approle/role/killed", terms)
+    link("POST", "auth/approle/role/killed/custom-secret-id", {"secret_id": "killed-for-ever"})
+    totals, history, seen = Counter(), [], set()
     for cycle in range(CYCLES):
         offset = os.path.getsize(server.audit)
         record = under_load_until_killed(server, cycle, rng)
@@ -223,17 +305,23 @@ def test_kill_9_loses_nothing(fresh_server):
         link = Link(server)
         check_kv(link, record, totals)
         check_alive(link, record, totals)
+        check_policies(link, record, totals)
+        check_uses(link, record, totals)
+        check_ends(link, totals, seen)
         totals["acked"] += record.acked
         record.request_ids.clear()
         history.append(record)
-        assert not totals["lost"] and not totals["half"], (cycle, totals)
+        assert not any(totals[bad] for bad in ("lost", "half", "immortal", "uses too many")), (cycle, totals)
     # What was right after its own kill must still be right after the later ones.
     for record in rng.sample(history, min(len(history), 20)):
         check_kv(link, record, totals)
         check_alive(link, record, totals)
+        check_policies(link, record, totals)
     print(f"cycles {CYCLES}, acked writes {totals['acked']}, lost {totals['lost']}, half {totals['half']}, "
-          f"unaudited {totals['unaudited']}, torn audit lines {totals['torn audit lines']}")
+          f"unaudited {totals['unaudited']}, torn audit lines {totals['torn audit lines']}, immortal {totals['immortal']}, "
+          f"uses too many {totals['uses too many']}, tokens seen {len(seen)}")
     assert totals["acked"] > CYCLES, "the load did nothing; the run proves nothing"
     assert (totals["lost"], totals["half"], totals["unaudited"]) == (0, 0, 0)
+    assert (totals["immortal"], totals["uses too many"]) == (0, 0)
     # One line may be cut short by each kill; what follows it must begin on a line of its own.
     assert totals["torn audit lines"] <= CYCLES
