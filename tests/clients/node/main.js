@@ -190,7 +190,7 @@ async function keys() {
         const answer = await vault.generateRootUpdate({ key: shares[0], nonce: started.nonce });
         assert.equal(answer.progress, 1);
         await vault.generateRootCancel();
-        assert.equal((await vault.generateRootStatus()).started, false);
+        assert.equal((await vault.read('sys/generate-root/attempt')).started, false);
     });
     await check('seal and unseal', async () => {
         await vault.seal();
