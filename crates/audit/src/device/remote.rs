@@ -86,10 +86,19 @@ impl RemoteSink {
     }
 
     fn connect(&mut self, end: Duration) -> Result<(), Failed> {
-        if self.open.as_ref().is_some_and(|open| !open.wire.is_gone()) {
-            return Ok(());
+        let had = self.open.take();
+        if let Some(open) = had {
+            if !open.wire.is_gone() {
+                self.open = Some(open);
+                return Ok(());
+            }
+            if !open.is_stream {
+                // The system was told that nobody listens there. A new socket would know nothing of it.
+                self.chain.tell_prev();
+                let error = DeviceError::Unreachable(io::ErrorKind::ConnectionRefused.into());
+                return Err(Failed { error, seen: false, broken: false });
+            }
         }
-        self.open = None;
         self.chain.tell_prev();
         let mut last = io::Error::from(io::ErrorKind::NotConnected);
         for peer in &self.options.peers {

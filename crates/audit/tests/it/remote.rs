@@ -171,6 +171,16 @@ async fn udp_and_octet_counting_reach_their_readers() {
     assert_eq!(entry["request"]["path"], "sys/audit/test");
     world.broker.disable_all();
 
+    // Where nobody listens any more the system may say so, once something was sent there.
+    enable(&world, "socket", &[("address", &address), ("socket_type", "udp")], true).await.unwrap();
+    drop(udp);
+    let mut failed = 0;
+    for _ in 0..4 {
+        failed += usize::from(!works(&world).await);
+    }
+    assert!(failed > 0 && condition(&world) == Condition::Degraded, "{failed}");
+    world.broker.disable_all();
+
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap().to_string();
     enable(&world, "syslog", &[("address", &address)], true).await.unwrap();
