@@ -8,10 +8,6 @@ use crate::{Access, Ceremony, Endpoint, Nothing, Op, SecretField, Template};
 
 const OPENED: Access = Access::Ceremony(Ceremony::GenerateRoot);
 
-/// Other spellings of the attempt: Vault's short one, and the one that OpenBao's client (2.7) asks.
-const ATTEMPT_ALSO: &[Template] =
-    &[Template::new("generate-root"), Template::new("generate-root-token/attempt")];
-
 /// How the token is to be covered on its way: by one of the two, or by a one-time password that the server makes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "SysGenerateRootInput")]
@@ -76,7 +72,7 @@ impl Endpoint for GenerateRootStatus {
     type Output = GenerateRootOutput;
     const OP: Op = Op::Read;
     const PATH: Template = Template::new("generate-root/attempt");
-    const ALSO: &'static [Template] = ATTEMPT_ALSO;
+    const ALSO: &'static [Template] = &[Template::new("generate-root")];
     const ACCESS: Access = OPENED;
     const BARE: bool = true;
     const SUMMARY: &'static str = "Read how far the making of a root token has come.";
@@ -90,7 +86,7 @@ impl Endpoint for StartGenerateRoot {
     type Output = GenerateRootOutput;
     const OP: Op = Op::Write;
     const PATH: Template = Template::new("generate-root/attempt");
-    const ALSO: &'static [Template] = ATTEMPT_ALSO;
+    const ALSO: &'static [Template] = &[Template::new("generate-root")];
     const ACCESS: Access = OPENED;
     const BARE: bool = true;
     const SUMMARY: &'static str = "Begin to make a root token.";
@@ -104,7 +100,7 @@ impl Endpoint for CancelGenerateRoot {
     type Output = Nothing;
     const OP: Op = Op::Delete;
     const PATH: Template = Template::new("generate-root/attempt");
-    const ALSO: &'static [Template] = ATTEMPT_ALSO;
+    const ALSO: &'static [Template] = &[Template::new("generate-root")];
     const ACCESS: Access = OPENED;
     const SUMMARY: &'static str = "Give up making a root token.";
 }
@@ -117,8 +113,6 @@ impl Endpoint for UpdateGenerateRoot {
     type Output = GenerateRootOutput;
     const OP: Op = Op::Write;
     const PATH: Template = Template::new("generate-root/update");
-    // OpenBao's client (2.7) asks here.
-    const ALSO: &'static [Template] = &[Template::new("generate-root-token/update")];
     const ACCESS: Access = OPENED;
     const BARE: bool = true;
     const SUMMARY: &'static str = "Give one share; the last one makes the token.";

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod capabilities;
 pub mod generate_root;
 pub mod explain;
+pub mod generate_root_token;
 pub mod health;
 pub mod init;
 pub mod leases;

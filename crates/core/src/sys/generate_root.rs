@@ -1,8 +1,11 @@
-//! `sys/generate-root/*` and `sys/decode-token`.
+//! `sys/generate-root/*`, the same in envelopes below `sys/generate-root-token/*`, and `sys/decode-token`.
 
 use coffre_api::sys::generate_root::{
     CancelGenerateRoot, DecodeToken, DecodeTokenInput, DecodeTokenOutput, GenerateRootInput,
     GenerateRootOutput, GenerateRootStatus, StartGenerateRoot, UpdateGenerateRoot,
+};
+use coffre_api::sys::generate_root_token::{
+    CancelGenerateRootToken, GenerateRootTokenStatus, StartGenerateRootToken, UpdateGenerateRootToken,
 };
 use coffre_api::sys::rekey::ShareInput;
 use coffre_api::{Nothing, Refusal};
@@ -37,6 +40,34 @@ impl Serve<UpdateGenerateRoot> for Sys {
         let (kernel, active) = (self.kernel()?, self.active()?);
         let share = given(input.key.as_ref())?;
         Ok(Reply::bare(active.ceremonies.update_root(&kernel, &active, &input.nonce, share).await?))
+    }
+}
+
+impl Serve<GenerateRootTokenStatus> for Sys {
+    async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<GenerateRootOutput>, Refusal> {
+        let (kernel, active) = (self.kernel()?, self.active()?);
+        Ok(Reply::data(active.ceremonies.root_status(&kernel).await?))
+    }
+}
+
+impl Serve<StartGenerateRootToken> for Sys {
+    async fn serve(&self, _: Cx<'_>, input: GenerateRootInput) -> Result<Reply<GenerateRootOutput>, Refusal> {
+        let (kernel, active) = (self.kernel()?, self.active()?);
+        Ok(Reply::data(active.ceremonies.start_root(&kernel, input).await?))
+    }
+}
+
+impl Serve<CancelGenerateRootToken> for Sys {
+    async fn serve(&self, cx: Cx<'_>, input: Nothing) -> Result<Reply<Nothing>, Refusal> {
+        Serve::<CancelGenerateRoot>::serve(self, cx, input).await
+    }
+}
+
+impl Serve<UpdateGenerateRootToken> for Sys {
+    async fn serve(&self, _: Cx<'_>, input: ShareInput) -> Result<Reply<GenerateRootOutput>, Refusal> {
+        let (kernel, active) = (self.kernel()?, self.active()?);
+        let share = given(input.key.as_ref())?;
+        Ok(Reply::data(active.ceremonies.update_root(&kernel, &active, &input.nonce, share).await?))
     }
 }
 
