@@ -270,6 +270,8 @@ fn refuse_odd_slash(incoming: &Incoming, is_system: bool) -> Result<(), Refusal>
         Op::List => Ok(()),
         // `sys` names mounts and devices, whose paths end in a slash wherever they are shown.
         Op::Read | Op::Delete if is_system => Ok(()),
+        // A prefix of leases is a folder, and people write it as one: `revoke-prefix/auth/userpass/`.
+        Op::Write if incoming.path.as_str().starts_with("sys/leases/revoke-") => Ok(()),
         Op::Write | Op::Patch => Err(Refusal::invalid("cannot write to a path ending in '/'")),
         Op::Read | Op::Delete => Err(Refusal::missing()),
     }

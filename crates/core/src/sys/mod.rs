@@ -2,8 +2,8 @@
 
 mod audit;
 mod capabilities;
-mod generate_root;
 mod explain;
+mod generate_root;
 mod health;
 mod init;
 mod leases;

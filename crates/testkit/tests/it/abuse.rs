@@ -155,7 +155,8 @@ async fn d12_a_prefix_is_whole_segments() {
         let _ = vault.root(Op::Write, &path, json!({"sync": true})).await.is(204);
     }
     assert_eq!(vault.target.accounts().len(), 3);
-    let path = "sys/leases/revoke-prefix/toy/creds/app";
+    // With a slash at its end, as people write a folder.
+    let path = "sys/leases/revoke-prefix/toy/creds/app/";
     let _ = vault.root(Op::Write, path, json!({"sync": true})).await.is(204);
     let left = vault.target.accounts();
     assert!(left.len() == 2 && left[0].starts_with("ap-") && left[1].starts_with("app2-"), "{left:?}");
