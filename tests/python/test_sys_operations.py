@@ -8,6 +8,9 @@ import string
 
 import hvac
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from coffre_server import Server
 
 POLICY = 'length = 20\nrule "charset" {\n  charset = "abcdefghij"\n  min-chars = 3\n}\nrule "charset" {\n  charset = "0123"\n  min-chars = 2\n}\n'
 
@@ -170,3 +173,176 @@ class TestQuotas:
         server.call("POST", "sys/quotas/config", {"rate_limit_exempt_paths": config["rate_limit_exempt_paths"]})
         server.call("DELETE", "sys/quotas/rate-limit/noisy")
         server.call("DELETE", "sys/mounts/noisy")
+
+
+class TestCors:
+    def test_the_life_of_the_setting(self, server):
+        assert server.call("GET", "sys/config/cors").json()["enabled"] is False
+        body = {"allowed_origins": "https://app.example.org,http://localhost:3000", "allowed_headers": ["X-Extra"]}
+        assert server.call("POST", "sys/config/cors", body).status_code == 204
+        answer = server.call("GET", "sys/config/cors").json()
+        assert answer["enabled"] is True and answer["data"]["allowed_origins"] == answer["allowed_origins"] == ["https://app.example.org", "http://localhost:3000"]
+        assert {"X-Extra", "X-Vault-Token"} <= set(answer["allowed_headers"])
+        for odd in ({}, {"allowed_origins": "null"}, {"allowed_origins": "*,https://a.example"}, {"allowed_origins": "a.example/path"}, {"allowed_origins": "*", "allowed_headers": "a b"}):
+            assert server.call("POST", "sys/config/cors", odd).status_code == 400, odd
+        assert server.call("DELETE", "sys/config/cors").status_code == 204
+        assert server.call("GET", "sys/config/cors").json()["data"] == {"enabled": False}
+
+
+class TestConfiguration:
+    def test_headers_of_the_web_interface(self, server):
+        assert server.call("LIST", "sys/config/ui/headers").status_code == 404
+        assert server.call("PUT", "sys/config/ui/headers/X-Custom", {"values": ["a", "b"]}).status_code == 204
+        assert data(server.call("GET", "sys/config/ui/headers/x-custom")) == {"value": "a", "values": ["a", "b"]}
+        assert data(server.call("LIST", "sys/config/ui/headers"))["keys"] == ["X-Custom"]
+        for header, values in (("X-Vault-Token", ["a"]), ("X-Custom", []), ("X-Custom", ["a\r\nSet-Cookie: b"]), ("X Y", ["a"])):
+            assert server.call("PUT", f"sys/config/ui/headers/{header}", {"values": values}).status_code == 400, header
+        assert server.call("DELETE", "sys/config/ui/headers/X-Custom").status_code == 204
+        assert server.call("GET", "sys/config/ui/headers/X-Custom").status_code == 404
+
+    def test_the_configuration_without_secrets(self, tls_server):
+        answer = tls_server.call("GET", "sys/config/state/sanitized")
+        state = data(answer)
+        assert state["storage"]["type"] == "redb" and state["seals"][0]["type"] == "shamir" and state["default_lease_ttl"] == 2764800
+        assert state["listeners"] == [{"type": "tcp", "config": {"address": f"127.0.0.1:{tls_server.port}", "tls_disable": "false"}}]
+        assert "key.pem" not in answer.text and state["api_addr"] == tls_server.address
+
+    def test_nothing_is_reloaded_over_the_api(self, server):
+        assert server.call("POST", "sys/config/reload/license").status_code == 400
+
+
+class TestTelemetry:
+    def scrape(self, server):
+        answer = server.call("GET", "sys/metrics?format=prometheus")
+        assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return {family.name: family for family in text_string_to_metric_families(answer.text)}
+
+    def test_prometheus_s_own_parser_reads_it(self, server):
+        server.call("GET", "sys/mounts")
+        families = self.scrape(server)
+        assert all(name.startswith("vault_") and family.documentation for name, family in families.items())
+        reads = {s.labels["status"]: s.value for s in families["vault_core_requests"].samples if s.labels["operation"] == "read"}
+        server.call("GET", "sys/mounts")
+        server.call("GET", "sys/mounts", token="")
+        families = self.scrape(server)
+        again = {s.labels["status"]: s.value for s in families["vault_core_requests"].samples if s.labels["operation"] == "read"}
+        assert (again["2xx"] - reads["2xx"], again["4xx"] - reads["4xx"]) == (2, 1), "one read and the scrape; one refusal"
+        times = families["vault_core_handle_request_seconds"]
+        of_reads = [s for s in times.samples if s.labels["operation"] == "read"]
+        buckets = [s.value for s in of_reads if s.name.endswith("_bucket")]
+        count = next(s.value for s in of_reads if s.name.endswith("_count"))
+        assert times.type == "histogram" and buckets == sorted(buckets) and buckets[-1] == count == sum(again.values())
+        value = lambda name: families[name].samples[0].value
+        assert value("vault_core_unsealed") == 1 and value("vault_core_in_flight_requests") == 1
+        assert value("vault_runtime_resident_bytes") > 1 << 20 and value("vault_core_policies") >= 2
+        assert {s.labels["state"]: s.value for s in families["vault_audit_devices"].samples} == {"well": 1, "failing": 0}
+        writes = [s for s in families["vault_storage_operation_seconds"].samples if s.name.endswith("_count") and s.labels["operation"] == "write"]
+        assert writes[0].value > 0
+
+    def test_the_json_summary(self, server):
+        summary = server.call("GET", "sys/metrics").json()
+        assert set(summary) == {"Timestamp", "Gauges", "Points", "Counters", "Samples"}
+        assert {"Name": "vault.core.unsealed", "Value": 1.0, "Labels": {}} in summary["Gauges"]
+        names = {sample["Name"] for sample in summary["Counters"] + summary["Samples"]}
+        assert {"vault.core.requests_total", "vault.core.handle_request_seconds"} <= names
+        assert server.call("GET", "sys/metrics?format=xml").status_code == 400
+
+    def test_refusals_of_a_limit_are_counted(self, server):
+        server.call("POST", "sys/mounts/counted", {"type": "kv"})
+        server.call("POST", "sys/quotas/rate-limit/counted", {"path": "counted", "rate": 1, "interval": "1h"})
+        before = self.scrape(server)["vault_quota_rate_limit_violation"].samples[0].value
+        assert [server.call("GET", "counted/a").status_code for _ in range(3)] == [404, 429, 429]
+        assert self.scrape(server)["vault_quota_rate_limit_violation"].samples[0].value == before + 2
+        server.call("DELETE", "sys/mounts/counted")
+
+    def test_a_listener_can_show_its_metrics_to_everybody(self, binary, tmp_path):
+        open_server = Server(binary, tmp_path / "open")
+        config = json.loads(open_server.config.read_text())
+        config["listener"]["tcp"]["telemetry"] = {"unauthenticated_metrics_access": True}
+        config["telemetry"] = {"prometheus_retention_time": "30s", "disable_hostname": True}
+        open_server.config.write_text(json.dumps(config))
+        open_server.start()
+        try:
+            sealed = open_server.call("GET", "sys/metrics", token="")
+            assert sealed.status_code == 200 and "vault_core_unsealed 0" in sealed.text
+            assert open_server.call("GET", "sys/host-info", token="").status_code == 503
+        finally:
+            open_server.stop()
+        assert "telemetry" not in open_server.log.read_text()
+
+    def test_prometheus_can_be_switched_off(self, binary, tmp_path):
+        server = Server(binary, tmp_path / "off")
+        config = json.loads(server.config.read_text())
+        config["telemetry"] = {"prometheus_retention_time": 0}
+        server.config.write_text(json.dumps(config))
+        server.bring_up()
+        try:
+            answer = server.call("GET", "sys/metrics?format=prometheus")
+            assert (answer.status_code, answer.json()["errors"]) == (400, ["prometheus is not enabled"])
+            assert server.call("GET", "sys/metrics").status_code == 200
+        finally:
+            server.stop()
+
+
+class TestHost:
+    def test_facts_about_the_machine(self, server):
+        info = data(server.call("GET", "sys/host-info"))
+        assert info["timestamp"] and info["cpu"] and info["cpu_times"] and info["disk"] and info["host"]["hostname"]
+        assert 0 < info["memory"]["available"] <= info["memory"]["total"]
+
+    def test_requests_under_way_name_themselves(self, server):
+        flights = data(server.call("GET", "sys/in-flight-req"))
+        (flight,) = flights.values()
+        assert flight["request_path"] == "/v1/sys/in-flight-req" and flight["request_method"] == "GET"
+        assert flight["client_remote_address"].startswith("127.0.0.1:")
+
+    def test_versions_are_remembered(self, fresh_server):
+        first = data(fresh_server.call("LIST", "sys/version-history"))
+        (version,) = first["keys"]
+        assert first["key_info"][version]["previous_version"] is None and version == fresh_server.call("GET", "sys/seal-status").json()["version"]
+        fresh_server.kill()
+        fresh_server.start()
+        fresh_server.unseal()
+        assert data(fresh_server.call("LIST", "sys/version-history")) == first
+
+
+class TestLoggers:
+    def test_levels_change_while_the_server_runs(self, server):
+        usual = data(server.call("GET", "sys/loggers"))
+        assert usual["core"] == "info" and len(set(usual.values())) == 1
+        assert server.call("POST", "sys/loggers/audit", {"level": "DEBUG"}).status_code == 204
+        assert data(server.call("GET", "sys/loggers/audit")) == {"audit": "debug"}
+        assert server.call("POST", "sys/loggers", {"level": "warning"}).status_code == 204
+        assert set(data(server.call("GET", "sys/loggers")).values()) == {"warn"}
+        assert server.call("DELETE", "sys/loggers/core").status_code == 204
+        assert data(server.call("GET", "sys/loggers"))["core"] == "info"
+        assert server.call("DELETE", "sys/loggers").status_code == 204
+        assert data(server.call("GET", "sys/loggers")) == usual
+        assert server.call("POST", "sys/loggers", {"level": "loud"}).status_code == 400
+        assert server.call("POST", "sys/loggers/nothing", {"level": "info"}).status_code == 404 == server.call("GET", "sys/loggers/nothing").status_code
+
+    def test_a_level_decides_what_is_written(self, fresh_server):
+        fresh_server.call("POST", "sys/loggers", {"level": "error"})
+        fresh_server.call("PUT", "sys/seal")
+        fresh_server.unseal()
+        silent = fresh_server.log.read_text().count("unsealed")
+        fresh_server.call("DELETE", "sys/loggers")
+        fresh_server.call("PUT", "sys/seal")
+        fresh_server.unseal()
+        assert fresh_server.log.read_text().count("unsealed") == silent + 1
+
+
+class TestOfOtherServers:
+    def test_the_catalog_lists_what_is_built_in(self, server):
+        catalog = data(server.call("GET", "sys/plugins/catalog"))
+        assert "kv" in catalog["secret"] and "approle" in catalog["auth"] and all(entry["builtin"] for entry in catalog["detailed"])
+        assert data(server.call("LIST", "sys/plugins/catalog/auth"))["keys"] == catalog["auth"]
+        assert data(server.call("GET", "sys/plugins/catalog/secret/kv"))["builtin"] is True
+        assert server.call("GET", "sys/plugins/catalog/secret/nothing").status_code == 404
+        assert server.call("LIST", "sys/plugins/catalog/odd").status_code == 400
+
+    def test_there_is_no_raft_and_no_license(self, server):
+        for method, path in (("GET", "configuration"), ("GET", "autopilot/state"), ("POST", "remove-peer"), ("GET", "snapshot")):
+            answer = server.call(method, f"sys/storage/raft/{path}")
+            assert (answer.status_code, answer.json()["errors"]) == (400, ["raft storage is not in use"]), path
+        assert server.call("GET", "sys/license/status").status_code == 404

@@ -92,7 +92,7 @@ impl Active {
         let header_rules = HeaderRules::load(root.clone()).await?;
         let ceremonies = Ceremonies::new(root.clone());
         let rotation = Rotation::load(root.clone(), unsealed).await?;
-        let operations = Operations::load(root).await?;
+        let operations = Operations::load(root, kernel.clock().wall()).await?;
         tokens.finish_revocations().await?;
         let tokens = Arc::new(tokens);
         Ok(Self {

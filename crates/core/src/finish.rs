@@ -38,6 +38,8 @@ pub(crate) struct Finisher<'a> {
 pub(crate) struct Finished {
     status: Option<u16>,
     body: Option<SecretText>,
+    /// JSON if there is none.
+    media: Option<&'static str>,
     data: Option<RawJson>,
     auth: Option<AuthBlock>,
     wrap_info: Option<WrapInfo>,
@@ -55,13 +57,16 @@ impl Finisher<'_> {
             Some(AnyLease::Block(block)) => Some(block),
             Some(AnyLease::Grant(grant)) => Some(self.lease(*grant, &mut reply).await?),
         };
+        if let Shape::Text(media) = reply.shape {
+            return Self::text(reply, media);
+        }
         if let Shape::Bare(_) = reply.shape {
             return Self::bare(reply);
         }
         let body = self.envelope(&reply, auth.as_ref(), lease.as_ref())?;
         let Some(ttl) = self.wrap_ttl.filter(|_| body.is_some() && reply.shape == Shape::Data) else {
             let status = status_of(&reply);
-            return Ok(Finished { status, body, data: reply.data, auth, wrap_info: None });
+            return Ok(Finished { status, body, media: None, data: reply.data, auth, wrap_info: None });
         };
         self.wrapped(reply, auth, body, ttl).await
     }
@@ -80,7 +85,16 @@ impl Finisher<'_> {
         let text = reply.data.as_ref().map(|data| data.expose()).filter(|text| *text != "null");
         let body = text.map(SecretText::from);
         let status = if body.is_none() && status == Some(200) { None } else { status };
-        Ok(Finished { status, body, data: reply.data, auth: None, wrap_info: None })
+        Ok(Finished { status, body, media: None, data: reply.data, auth: None, wrap_info: None })
+    }
+
+    fn text(reply: AnyReply, media: &'static str) -> Result<Finished, Refusal> {
+        // EXPOSE: this is the body that the caller asked for.
+        let quoted = reply.data.as_ref().map_or("\"\"", |data| data.expose());
+        let body = serde_json::from_str(quoted).map(SecretText::new);
+        let body = body.map_err(|_| Refusal::bug("the reply is not a text"))?;
+        let (media, body) = (Some(media), Some(body));
+        Ok(Finished { status: None, body, media, data: reply.data, auth: None, wrap_info: None })
     }
 
     /// The lease of what the engine made, kept before the answer leaves.
@@ -146,6 +160,7 @@ impl Finisher<'_> {
         Ok(Finished {
             status: Some(200),
             body: Some(text),
+            media: None,
             data: None,
             auth: None,
             wrap_info: Some(wrap_info),
@@ -289,7 +304,7 @@ pub(crate) async fn auth_block(
 
 const fn status_of(reply: &AnyReply) -> Option<u16> {
     match reply.shape {
-        Shape::Data | Shape::Empty => None,
+        Shape::Data | Shape::Empty | Shape::Text(_) => None,
         Shape::Missing | Shape::MissingWith => Some(404),
         Shape::Accepted => Some(202),
         Shape::Bare(status) => Some(status),
@@ -318,7 +333,11 @@ fn repeat_at_top(envelope: &SecretText, data: Option<&RawJson>) -> SecretText {
 impl Releasable for Finished {
     fn wire(&self) -> Wire<'_> {
         // EXPOSE: this is where the answer leaves, after audit.
-        self.body.as_ref().map_or(Wire::Empty, |body| Wire::Json(body.expose().as_bytes()))
+        match (&self.body, self.media) {
+            (None, _) => Wire::Empty,
+            (Some(body), None) => Wire::Json(body.expose().as_bytes()),
+            (Some(body), Some(media)) => Wire::Other(media, body.expose().as_bytes()),
+        }
     }
 
     fn status(&self) -> Option<u16> {

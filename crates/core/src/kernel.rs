@@ -23,14 +23,17 @@ use tokio::sync::{Mutex, Notify};
 use crate::active::Active;
 use crate::audit_devices::DeclaredDevice;
 use crate::builtin::Linked;
+use crate::front::Cors;
 use crate::keys::{KernelKey, label};
 use crate::leases::ClockWatch;
+use crate::metrics::{Measured, Meters};
 use crate::mounts::{FIXED, MountEntry, fixed_entry};
 use crate::policies::PolicyRecord;
 use crate::settings::Settings;
 use crate::steady::Steady;
 use crate::stored;
 use crate::sys::Sys;
+use crate::telemetry::Telemetry;
 use crate::tokens::{AccessorRecord, TOKEN_LEN, TokenRecord, draw_token};
 
 /// How long an audit device may take for one entry before it counts as failed.
@@ -60,6 +63,7 @@ pub struct Kernel {
     turning: Mutex<()>,
     seal_requested: AtomicBool,
     declared_audit: StdMutex<Vec<DeclaredDevice>>,
+    telemetry: Telemetry,
 }
 
 /// The keys of a new cluster, shown once.
@@ -100,6 +104,9 @@ impl Kernel {
         settings: Settings,
         linked: Linked,
     ) -> Arc<Self> {
+        let meters = Arc::new(Meters::default());
+        let telemetry = Telemetry::new(Arc::clone(&meters), &*clock);
+        let store = Arc::new(Measured::new(store, meters, Arc::clone(&clock)));
         let barrier = Barrier::new(store, Arc::clone(&clock), Arc::clone(&entropy));
         let broker = Arc::new(Broker::new(Arc::clone(&clock), AUDIT_PATIENCE));
         let watch = Arc::new(ClockWatch::new(Arc::clone(&clock)));
@@ -123,6 +130,7 @@ impl Kernel {
                 turning: Mutex::default(),
                 seal_requested: AtomicBool::new(false),
                 declared_audit: StdMutex::default(),
+                telemetry,
             }
         })
     }
@@ -186,6 +194,15 @@ impl Kernel {
     /// The engines that are linked in besides the kernel's own list.
     pub(crate) const fn linked(&self) -> &Linked {
         &self.linked
+    }
+
+    /// Which web pages may call; none while sealed.
+    pub fn cors(&self) -> Option<Arc<Cors>> {
+        self.active.load().as_ref().and_then(|active| active.operations.front.cors())
+    }
+
+    pub(crate) const fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     pub(crate) const fn sealed_sys(&self) -> &Arc<Mount> {

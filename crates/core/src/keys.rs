@@ -37,6 +37,12 @@ pub(crate) enum KernelKey<'a> {
     PasswordPolicy(&'a str),
     /// `core/quota/config`: JSON of `QuotaConfig` in `crate::quotas`.
     QuotaConfig,
+    /// `core/front/cors`: JSON of [`crate::front::Cors`].
+    Cors,
+    /// `core/front/ui-header/<name>`: JSON of [`crate::front::UiHeader`].
+    UiHeader(&'a str),
+    /// `core/version/<version>`: JSON of [`crate::versions::VersionRecord`].
+    Version(&'a str),
     /// `core/quota/rate-limit/<name>`: JSON of [`crate::quotas::QuotaRecord`].
     RateLimit(&'a str),
     /// `core/identity/entity/<id>`: JSON of [`crate::identity::model::EntityRecord`].
@@ -90,6 +96,9 @@ impl fmt::Display for KernelKey<'_> {
             Self::AuditHeader(name) => write!(f, "{AUDIT_HEADERS}{name}"),
             Self::PasswordPolicy(name) => write!(f, "{PASSWORD_POLICIES}{name}"),
             Self::QuotaConfig => f.write_str("core/quota/config"),
+            Self::Cors => f.write_str("core/front/cors"),
+            Self::UiHeader(name) => write!(f, "{UI_HEADERS}{name}"),
+            Self::Version(version) => write!(f, "{VERSIONS}{version}"),
             Self::RateLimit(name) => write!(f, "{RATE_LIMITS}{name}"),
             Self::IdentityEntity(id) => write!(f, "{ENTITIES}{id}"),
             Self::IdentityAlias(id) => write!(f, "{ALIASES}{id}"),
@@ -118,6 +127,8 @@ pub(crate) const LOCKOUTS: &str = "core/lockout/";
 pub(crate) const AUDIT: &str = "core/audit/";
 pub(crate) const AUDIT_HEADERS: &str = "core/audit-header/";
 pub(crate) const PASSWORD_POLICIES: &str = "core/password-policy/";
+pub(crate) const UI_HEADERS: &str = "core/front/ui-header/";
+pub(crate) const VERSIONS: &str = "core/version/";
 pub(crate) const RATE_LIMITS: &str = "core/quota/rate-limit/";
 pub(crate) const ENTITIES: &str = "core/identity/entity/";
 pub(crate) const ALIASES: &str = "core/identity/alias/";

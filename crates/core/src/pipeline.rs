@@ -18,8 +18,8 @@ use crate::kernel::Kernel;
 use crate::tokens::{LiveToken, Use};
 
 impl Kernel {
-    /// Answers a request, from whatever door it came.
-    pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Released {
+    /// The whole way of a request.
+    pub(crate) async fn route_and_answer(self: &Arc<Self>, mut incoming: Incoming) -> Released {
         let Ok(id) = ids::uuid(&**self.entropy()) else {
             return release_sealed(
                 Access::Token,

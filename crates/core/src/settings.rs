@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coffre_api::sys::config::ConfigState;
+
 use crate::lockout::LockoutConfig;
 
 /// What the configuration decides for the kernel.
@@ -22,6 +24,10 @@ pub struct Settings {
     pub audit_over_http: bool,
     /// Failed logins: what the stanzas `user_lockout` say, by method or `all`.
     pub lockout: BTreeMap<String, LockoutConfig>,
+    /// Whether metrics are offered as Prometheus's text.
+    pub prometheus: bool,
+    /// What `sys/config/state/sanitized` shows besides the settings here.
+    pub shown: ConfigState,
     /// The folder in which audit files must lie; `None` means anywhere the server may write.
     pub audit_directory: Option<PathBuf>,
 }
@@ -37,6 +43,8 @@ impl Default for Settings {
             storage_type: "inmem",
             api_addr: String::new(),
             audit_over_http: true,
+            prometheus: true,
+            shown: ConfigState::default(),
             lockout: BTreeMap::new(),
             audit_directory: None,
         }

@@ -38,6 +38,8 @@ pub enum Shape {
     Accepted,
     /// The body alone, without an envelope, under the given status code.
     Bare(u16),
+    /// A text of this media type instead of JSON; the data is the text.
+    Text(&'static str),
 }
 
 /// The `auth` block, or what the kernel needs to make it.
@@ -135,6 +137,11 @@ impl<T: Serialize> Reply<T> {
     /// The body alone, under a status code that is part of the contract (`sys/health`).
     pub const fn bare_with_status(data: T, status: u16) -> Self {
         Self::new(Shape::Bare(status), Some(data))
+    }
+
+    /// A text of this media type instead of JSON: `data` must be written as a JSON string.
+    pub const fn text(media: &'static str, data: T) -> Self {
+        Self::new(Shape::Text(media), Some(data))
     }
 
     /// A login succeeded.

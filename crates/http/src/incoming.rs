@@ -61,6 +61,11 @@ impl Head {
         &self.path
     }
 
+    /// Whether it reads exactly this path.
+    pub(crate) fn reads(&self, path: &str) -> bool {
+        self.op == Op::Read && self.path.as_str() == path
+    }
+
     /// Whether the body carries arguments.
     pub(crate) const fn wants_body(&self) -> bool {
         self.op.has_body()

@@ -4,9 +4,11 @@
 //! releases is written. No business rule lives here; `status.rs` is the one map from refusals to status codes.
 //!
 //! Architecture invariant: an answer with content comes from [`coffre_audit::Released`]. What was never understood
-//! is answered with a fixed text.
+//! is answered with a fixed text; metrics, which hold numbers alone, where a listener is configured to show them to
+//! everybody.
 
 pub mod config;
+mod cors;
 mod crowd;
 mod forwarded;
 mod gates;

@@ -22,6 +22,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Connections at once. For more, those leave that have asked nothing; fewer, if the system allows fewer open files.
     pub connections: usize,
+    /// Whether everybody may read the metrics here.
+    pub open_metrics: bool,
     /// Which ceremonies callers without a token may hold here.
     pub open: OpenCeremonies,
     /// Requests in the kernel at once; more wait.
@@ -40,6 +42,7 @@ impl Default for Limits {
             answer: Duration::from_secs(90),
             idle: Duration::from_secs(300),
             connections: 4_096,
+            open_metrics: false,
             open: OpenCeremonies::default(),
             requests: 512,
             large_bodies: 8,

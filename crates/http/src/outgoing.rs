@@ -55,6 +55,16 @@ pub(crate) fn closing(mut answer: Answer) -> Answer {
     answer
 }
 
+/// No body.
+pub(crate) fn empty(status: StatusCode) -> Answer {
+    frame(status, None, Bytes::new())
+}
+
+/// A text that needs no audit entry: the metrics of a listener that shows them to everybody.
+pub(crate) fn open_text(media: &str, text: String) -> Answer {
+    frame(StatusCode::OK, Some(media), Bytes::from(text))
+}
+
 fn errors(status: StatusCode, messages: &[&str], data: Option<&str>) -> Answer {
     let list = serde_json::to_string(messages).unwrap_or_else(|_| "[]".into());
     let body = match data {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use coffre_api::{Kind, Refusal};
 use coffre_audit::{AuditedHeader, Released};
+use coffre_core::sys::METRICS_TEXT;
 use coffre_core::{Incoming, Kernel};
 use coffre_secret::SecretVec;
 use futures_util::FutureExt;
@@ -15,6 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming as Body};
 use tokio::sync::SemaphorePermit;
 
+use crate::cors::{self, Verdict};
 use crate::forwarded::ForwardedFor;
 use crate::gates::{Gates, SMALL_BODY};
 use crate::incoming::{Head, has_odd_coding};
@@ -46,6 +48,10 @@ pub(crate) async fn answer(
         Ok(peer) => peer,
         Err(refusal) => return Ok(outgoing::refused(&refusal)),
     };
+    let told = match cors::judge(kernel.cors().as_deref(), &parts) {
+        Verdict::Go(told) => told,
+        Verdict::Stop(answer) => return Ok(answer),
+    };
     let head = match Head::parse(&parts) {
         Ok(head) => head,
         Err(refusal) => return Ok(outgoing::refused(&refusal)),
@@ -53,14 +59,24 @@ pub(crate) async fn answer(
     // Before the body is read: what is refused costs next to nothing.
     let admission = kernel.admit(head.path(), peer.ip());
     let answer = match admission.refused {
+        None if shared.limits.open_metrics && head.reads("sys/metrics") => open_metrics(&kernel),
         None => heard(&shared, peer, head, &parts.headers, body).await,
         Some(refusal) if admission.recorded => unheard(kernel, peer, head, &parts.headers, refusal).await,
         Some(refusal) => outgoing::refused(&refusal),
     };
-    Ok(match admission.headers {
+    let answer = match admission.headers {
         Some(headers) => outgoing::with_rate(answer, headers),
         None => answer,
-    })
+    };
+    Ok(cors::tell(answer, told))
+}
+
+/// What the configuration opens to everybody who reaches this listener: numbers, sealed or not.
+fn open_metrics(kernel: &Kernel) -> Answer {
+    match kernel.metrics_text() {
+        Some(text) => outgoing::open_text(METRICS_TEXT, text),
+        None => outgoing::refused(&Refusal::invalid("prometheus is not enabled")),
+    }
 }
 
 /// A request that the limits let through.

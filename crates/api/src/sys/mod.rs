@@ -2,13 +2,18 @@
 
 pub mod audit;
 pub mod capabilities;
-pub mod generate_root;
+pub mod catalog;
+pub mod config;
 pub mod explain;
 pub mod generate_root_token;
+pub mod generate_root;
 pub mod health;
+pub mod host;
 pub mod init;
 pub mod leases;
 pub mod locked_users;
+pub mod loggers;
+pub mod metrics;
 pub mod mounts;
 pub mod openapi;
 pub mod passwords;

@@ -100,6 +100,11 @@ impl Quotas {
         Admission { refused, headers, recorded: table.config.enable_rate_limit_audit_logging }
     }
 
+    /// How many requests were refused since the unseal.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// The configuration.
     pub(crate) fn config(&self) -> QuotaConfig {
         self.table.load().config.clone()

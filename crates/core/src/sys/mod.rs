@@ -2,12 +2,17 @@
 
 mod audit;
 mod capabilities;
+mod catalog;
+mod config;
 mod explain;
 mod generate_root;
 mod health;
+mod host;
 mod init;
 mod leases;
 mod locked_users;
+mod loggers;
+mod metrics;
 mod mounts;
 mod openapi;
 mod passwords;
@@ -30,6 +35,8 @@ use coffre_engine::{Engine, Row};
 
 use crate::active::Active;
 use crate::kernel::Kernel;
+
+pub use metrics::METRICS_TEXT;
 
 /// The version of Vault's API that is spoken; clients choose their behaviour by it.
 pub const API_VERSION: &str = "1.18.5";
@@ -130,6 +137,29 @@ impl Engine for Sys {
         Row::of::<api::quotas::ReadRateLimit>(),
         Row::of::<api::quotas::WriteRateLimit>(),
         Row::of::<api::quotas::DeleteRateLimit>(),
+        Row::of::<api::config::ReadCors>(),
+        Row::of::<api::config::WriteCors>(),
+        Row::of::<api::config::DeleteCors>(),
+        Row::of::<api::config::ListUiHeaders>(),
+        Row::of::<api::config::ReadUiHeader>(),
+        Row::of::<api::config::WriteUiHeader>(),
+        Row::of::<api::config::DeleteUiHeader>(),
+        Row::of::<api::config::ReadConfigState>(),
+        Row::of::<api::config::Reload>(),
+        Row::of::<api::catalog::ReadCatalog>(),
+        Row::of::<api::catalog::ListCatalog>(),
+        Row::of::<api::catalog::ReadCatalogEntry>(),
+        Row::of::<api::catalog::ReadRaft>(),
+        Row::of::<api::catalog::WriteRaft>(),
+        Row::of::<api::metrics::Metrics>(),
+        Row::of::<api::host::HostInfo>(),
+        Row::of::<api::host::InFlight>(),
+        Row::of::<api::host::VersionHistory>(),
+        Row::of::<api::loggers::ReadLoggers>(),
+        Row::of::<api::loggers::ReadLogger>(),
+        Row::of::<api::loggers::WriteLogger>(),
+        Row::of::<api::loggers::ResetLoggers>(),
+        Row::of::<api::loggers::ResetLogger>(),
         Row::of::<api::tools::Random>(),
         Row::of::<api::tools::Hash>(),
         Row::of::<api::capabilities::CapabilitiesSelf>(),

@@ -67,6 +67,7 @@ impl Config {
             log_format: word(from_env(env, "LOG_FORMAT").or(raw.log_format), FORMATS, LogFormat::parse)?,
             pid_file: raw.pid_file.map(|path| path.value.into()),
             ui,
+            prometheus: raw.prometheus_retention.is_none_or(|time| !time.value.is_zero()),
             disable_mlock: raw.disable_mlock.is_some_and(|flag| flag.value),
             user_lockout: lockouts(raw.lockouts)?,
             audit: AuditSettings { over_http, directory, declared: declared(raw.audits)? },
@@ -143,6 +144,7 @@ fn listener(raw: At<RawListener>, warnings: &mut Vec<String>) -> Result<Listener
             read_header: or_default(raw.value.read_header_timeout.as_ref(), DEFAULT_READ_HEADER),
             idle: or_default(raw.value.idle_timeout.as_ref(), DEFAULT_IDLE),
         },
+        open_metrics: is_set(raw.value.open_metrics.as_ref()),
         open: open_ceremonies(&raw, warnings),
         forwarded: forwarded(&raw.value)?,
     })

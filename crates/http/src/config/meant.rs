@@ -33,6 +33,8 @@ pub struct Config {
     pub disable_mlock: bool,
     /// When names are locked after failed logins, by method or `all`; what is left out is Vault's default.
     pub user_lockout: BTreeMap<String, UserLockout>,
+    /// Whether metrics are offered as Prometheus's text. By default; not if `prometheus_retention_time` is 0.
+    pub prometheus: bool,
     /// Audit devices from the configuration and over HTTP.
     pub audit: AuditSettings,
     /// Sentences for the operator: what is ignored, what is unwise.
@@ -77,6 +79,8 @@ pub struct Listener {
     pub max_request_duration: Duration,
     /// How long a connection may take.
     pub timeouts: Timeouts,
+    /// Whether everybody may read the metrics here. Not by default.
+    pub open_metrics: bool,
     /// Which ceremonies callers without a token may hold here. None by default.
     pub open: OpenCeremonies,
     /// Which proxies may say for whom they ask. Default: none.

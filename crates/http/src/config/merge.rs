@@ -21,6 +21,7 @@ impl RawConfig {
             ui: later.ui.or(self.ui),
             audit_directory: later.audit_directory.or(self.audit_directory),
             api_audit_creation: later.api_audit_creation.or(self.api_audit_creation),
+            prometheus_retention: later.prometheus_retention.or(self.prometheus_retention),
             storage: self.storage,
             listeners: self.listeners,
             audits: self.audits,

@@ -26,6 +26,7 @@ pub struct RawConfig {
     pub(super) ui: Option<At<bool>>,
     pub(super) audit_directory: Option<At<String>>,
     pub(super) api_audit_creation: Option<At<bool>>,
+    pub(super) prometheus_retention: Option<At<Ttl>>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -52,6 +53,7 @@ pub(super) struct RawListener {
     pub(super) max_request_duration: Option<At<Ttl>>,
     pub(super) read_header_timeout: Option<At<Ttl>>,
     pub(super) idle_timeout: Option<At<Ttl>>,
+    pub(super) open_metrics: Option<At<bool>>,
     pub(super) disable_unauthed_rekey: Option<At<bool>>,
     pub(super) disable_unauthed_generate_root: Option<At<bool>>,
     pub(super) forwarded_addrs: Option<At<Vec<String>>>,
@@ -99,7 +101,6 @@ const ELSEWHERE: &[&str] = &[
     "raw_storage_endpoint",
     "reporting",
     "service_registration",
-    "telemetry",
 ];
 const LISTENER_ELSEWHERE: &[&str] = &[
     "agent_api",
@@ -119,7 +120,6 @@ const LISTENER_ELSEWHERE: &[&str] = &[
     "redact_cluster_name",
     "redact_version",
     "role",
-    "telemetry",
     "tls_cipher_suites",
     "tls_max_version",
     "tls_prefer_server_cipher_suites",
@@ -133,6 +133,19 @@ const STORAGE_ELSEWHERE: &[&str] = &[
     "performance_multiplier",
     "snapshot_threshold",
     "trailing_logs",
+];
+const TELEMETRY_ELSEWHERE: &[&str] = &[
+    "enable_hostname_label",
+    "filter_default",
+    "lease_metrics_epsilon",
+    "maximum_gauge_cardinality",
+    "metrics_prefix",
+    "num_lease_metrics_buckets",
+    "prefix_filter",
+    "statsd_address",
+    "statsite_address",
+    "unauthenticated_metrics_access",
+    "usage_gauge_period",
 ];
 const AUDIT_SETTINGS: &[&str] = &["description", "local", "options", "path", "type"];
 
@@ -167,6 +180,10 @@ impl RawConfig {
             api_audit_creation: fields.flag("unsafe_allow_api_audit_creation")?,
             ..Self::default()
         };
+        let (retention, warnings) =
+            telemetry(&mut fields, |fields| fields.duration("prometheus_retention_time"))?;
+        raw.prometheus_retention = retention;
+        raw.warnings.extend(warnings);
         for key in ["storage", "backend"] {
             for stanza in stanzas(key, &mut fields)? {
                 raw.add_storage(stanza)?;
@@ -202,6 +219,9 @@ impl RawConfig {
 
     fn add_listener(&mut self, stanza: Stanza) -> Result<(), ConfigError> {
         let Stanza { kind, mut fields, spot } = stanza;
+        let (open_metrics, warnings) =
+            telemetry(&mut fields, |fields| fields.flag("unauthenticated_metrics_access"))?;
+        self.warnings.extend(warnings);
         let value = RawListener {
             kind,
             address: fields.text("address")?,
@@ -216,6 +236,7 @@ impl RawConfig {
             max_request_duration: fields.duration("max_request_duration")?,
             read_header_timeout: fields.duration("http_read_header_timeout")?,
             idle_timeout: fields.duration("http_idle_timeout")?,
+            open_metrics,
             disable_unauthed_rekey: fields.flag("disable_unauthed_rekey_endpoints")?,
             disable_unauthed_generate_root: fields.flag("disable_unauthed_generate_root_endpoints")?,
             forwarded_addrs: fields.list("x_forwarded_for_authorized_addrs")?,
@@ -262,6 +283,26 @@ impl RawConfig {
     }
 }
 
+/// The one setting of a `telemetry` block that has an effect here; the others are told about. `disable_hostname` asks
+/// for what is always so.
+fn telemetry<T>(
+    fields: &mut Fields,
+    read: impl Fn(&mut Fields) -> Result<Option<T>, ConfigError>,
+) -> Result<(Option<T>, Vec<String>), ConfigError> {
+    let (mut found, mut warnings) = (None, Vec::new());
+    for entry in fields.take_all("telemetry") {
+        let spot = fields.spot(entry.line);
+        let entries = entry.value.into_entries();
+        let entries =
+            entries.ok_or_else(|| ConfigError::wrong(&spot, "`telemetry` must be a block of settings"))?;
+        let mut inner = Fields::new(Arc::clone(&spot.file), entries);
+        found = read(&mut inner)?.or(found);
+        inner.flag("disable_hostname")?;
+        warnings.extend(inner.leftovers(TELEMETRY_ELSEWHERE));
+    }
+    Ok((found, warnings))
+}
+
 fn unread(file: &Arc<Path>, error: &ParseError) -> ConfigError {
     ConfigError::wrong(&Spot { file: Arc::clone(file), line: error.line }, error.fault.what())
 }
@@ -280,7 +321,7 @@ mod tests {
 
     #[test]
     fn lists_of_keys_are_sorted_and_unique() {
-        for list in [ELSEWHERE, LISTENER_ELSEWHERE, STORAGE_ELSEWHERE] {
+        for list in [ELSEWHERE, LISTENER_ELSEWHERE, STORAGE_ELSEWHERE, TELEMETRY_ELSEWHERE] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }

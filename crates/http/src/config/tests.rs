@@ -95,13 +95,13 @@ fn without_tls_only_where_it_is_said() {
 
 #[test]
 fn unknown_keys_warn_and_known_ones_must_be_right() {
-    let listener = "listener \"tcp\" {\n tls_disable = true\n clster_address = \"x\"\n telemetry {}\n}";
+    let listener = "listener \"tcp\" {\n tls_disable = true\n clster_address = \"x\"\n role = \"x\"\n}";
     let read =
         config(&format!("storage \"inmem\" {{}}\n{listener}\nplugin_directory = \"/x\"\napi_adr = \"x\""))
             .unwrap();
     let expected = [
         "server.hcl:4: `clster_address` is not known and is ignored; look for a typing error",
-        "server.hcl:5: `telemetry` has no effect in this server",
+        "server.hcl:5: `role` has no effect in this server",
         "server.hcl:7: `plugin_directory` has no effect in this server",
         "server.hcl:8: `api_adr` is not known and is ignored; look for a typing error",
     ];
@@ -311,4 +311,32 @@ fn user_lockout_by_method() {
     assert_eq!(read.user_lockout, [("all".to_owned(), all), ("userpass".to_owned(), userpass)].into());
     assert!(refused(&text.replace("\"25\"", "\"0\"")).contains("lockout_threshold"));
     assert!(refused(&text.replace("\"userpass\"", "\"token\"")).contains("userpass, ldap, approle"));
+}
+
+#[test]
+fn telemetry_says_who_may_read_metrics_and_in_which_form() {
+    let with = |top: &str, listener: &str| {
+        config(&format!(
+            "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n tls_disable = true\n {listener}\n}}\n{top}"
+        ))
+    };
+    let usual = with("", "").unwrap();
+    assert!(usual.prometheus && !usual.listeners[0].open_metrics);
+    let set = with(
+        "telemetry {\n prometheus_retention_time = \"0s\"\n disable_hostname = true\n}",
+        "telemetry {\n unauthenticated_metrics_access = \"true\"\n}",
+    );
+    let set = set.unwrap();
+    assert!(!set.prometheus && set.listeners[0].open_metrics);
+    assert_eq!(set.warnings, Vec::<String>::new());
+    let statsd = with("telemetry {\n statsd_address = \"x\"\n odd = 1\n}", "").unwrap();
+    assert_eq!(
+        statsd.warnings,
+        [
+            "server.hcl:6: `statsd_address` has no effect in this server",
+            "server.hcl:7: `odd` is not known and is ignored; look for a typing error",
+        ]
+    );
+    assert!(with("telemetry = 5", "").is_err());
+    assert!(with("telemetry {\n prometheus_retention_time = \"soon\"\n}", "").is_err());
 }

@@ -7,6 +7,7 @@ use coffre_secret::SecretText;
 use coffre_storage::Memory;
 use tokio::net::TcpListener;
 
+use super::log::Started;
 use super::{serve, start};
 use crate::args::Parsed;
 use crate::outcome::{Failure, Outcome};
@@ -14,7 +15,7 @@ use crate::token_file;
 use crate::world::World;
 
 /// A development server: everything in memory, one share, unsealed, `secret/` mounted.
-pub(crate) async fn run(world: &mut World, parsed: &Parsed) -> Outcome {
+pub(crate) async fn run(world: &mut World, parsed: &Parsed, log: Started) -> Outcome {
     let from_env =
         |flag: &str, name: &str| parsed.one(flag).map(str::to_owned).or_else(|| world.env.var(name));
     let address = from_env("dev-listen-address", "VAULT_DEV_LISTEN_ADDRESS");
@@ -35,6 +36,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed) -> Outcome {
     let settings = Settings { api_addr: format!("{scheme}://{bound}"), ..Settings::default() };
     let store = Arc::new(Memory::new());
     let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
+    kernel.connect_log(&log.level, log.sink);
     let vault = kernel.start_dev(root).await.map_err(|refusal| Failure::local(refusal.to_string()))?;
     if !parsed.on("dev-no-store-token") {
         let home = world.home().map(|home| token_file::path(&home));

@@ -5,24 +5,44 @@ use std::io::{self, Write};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 
+use coffre_core::LogSink;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait.
 const QUEUE: usize = 1_024;
 
+/// A log that was started, for whoever may change how much it says.
+pub(crate) struct Started {
+    /// The level.
+    pub(crate) level: String,
+    /// Takes directives such as `info,coffre_audit=debug`.
+    pub(crate) sink: LogSink,
+}
+
 /// Starts logging at a level.
-pub(crate) fn start(level: &str, json: bool) -> Result<(), String> {
+pub(crate) fn start(level: &str, json: bool) -> Result<Started, String> {
     let level = match level.to_ascii_lowercase().as_str() {
         "err" => "error".to_owned(),
         word @ ("trace" | "debug" | "info" | "warn" | "error") => word.to_owned(),
         _ => return Err("the log level must be trace, debug, info, warn or error".into()),
     };
-    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+    let filter = EnvFilter::try_new(&level).map_err(|error| error.to_string())?;
     let writer = Queue::start().map_err(|error| format!("cannot start the log: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer);
-    let installed = if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
-    installed.map_err(|error| format!("cannot start the log: {error}"))
+    let (installed, sink): (_, LogSink) = if json {
+        let builder = builder.json().with_filter_reloading();
+        let handle = builder.reload_handle();
+        let sink = move |to: &str| EnvFilter::try_new(to).is_ok_and(|filter| handle.reload(filter).is_ok());
+        (builder.try_init(), Box::new(sink))
+    } else {
+        let builder = builder.with_ansi(false).with_filter_reloading();
+        let handle = builder.reload_handle();
+        let sink = move |to: &str| EnvFilter::try_new(to).is_ok_and(|filter| handle.reload(filter).is_ok());
+        (builder.try_init(), Box::new(sink))
+    };
+    installed.map_err(|error| format!("cannot start the log: {error}"))?;
+    Ok(Started { level, sink })
 }
 
 #[derive(Clone)]

@@ -58,17 +58,17 @@ pub(crate) fn server(world: &mut World, args: Vec<String>) -> Outcome {
         }
         (false, files) => Some(start::load(world, files)?),
     };
-    start_log(world, &parsed, config.as_ref())?;
+    let log = start_log(world, &parsed, config.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::local(format!("cannot start the runtime: {error}")))?;
     match config {
-        None => runtime.block_on(dev::run(world, &parsed)),
-        Some(config) => runtime.block_on(start::run(world, &parsed, config)),
+        None => runtime.block_on(dev::run(world, &parsed, log)),
+        Some(config) => runtime.block_on(start::run(world, &parsed, config, log)),
     }
 }
 
 /// Flags win over the environment, and both over the configuration.
-fn start_log(world: &World, parsed: &Parsed, config: Option<&Config>) -> Result<(), Failure> {
+fn start_log(world: &World, parsed: &Parsed, config: Option<&Config>) -> Result<log::Started, Failure> {
     let level = parsed.one("log-level").map(str::to_owned).or_else(|| world.env.var("VAULT_LOG_LEVEL"));
     let level = level.or_else(|| config.map(|config| config.log_level.word().to_owned()));
     let json = match parsed.one("log-format") {

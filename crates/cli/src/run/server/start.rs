@@ -3,20 +3,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::{Clock as _, SystemClock, SystemEntropy};
-use coffre_core::{Kernel, LockoutConfig, Settings};
-use coffre_http::config::{self, Config, Storage};
+use coffre_core::{ConfigPart, ConfigState, Kernel, LockoutConfig, Settings};
+use coffre_http::config::{self, Config, LogFormat, Storage};
 use coffre_http::{Limits, Listener, tls};
 use coffre_storage::redb::{Redb, RedbOptions};
 use coffre_storage::{Memory, Store};
 use tokio::net::TcpListener;
 
+use super::log::Started;
 use super::serve::{Reload, serve};
 use crate::args::Parsed;
 use crate::outcome::{Failure, Outcome};
 use crate::world::World;
 
 /// A server from its configuration.
-pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config) -> Outcome {
+pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config, log: Started) -> Outcome {
     for warning in &config.warnings {
         world.warn(&format!("warning: {warning}"));
     }
@@ -33,6 +34,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config) -> O
     let store = open_store(&config.storage)?;
     let settings = settings(&config, addresses.first());
     let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
+    kernel.connect_log(&log.level, log.sink);
     kernel.declare_audit(config.audit.declared.iter().map(|device| coffre_core::DeclaredDevice {
         path: device.path.clone(),
         kind: device.kind.clone(),
@@ -62,6 +64,7 @@ async fn bind(listener: &config::Listener) -> Result<(Listener, Option<Reload>),
         headers: listener.timeouts.read_header,
         idle: listener.timeouts.idle,
         answer: listener.max_request_duration,
+        open_metrics: listener.open_metrics,
         open: listener.open,
         ..Limits::default()
     };
@@ -93,6 +96,8 @@ fn settings(config: &Config, address: Option<&String>) -> Settings {
         storage_type: if matches!(config.storage, Storage::Memory) { "inmem" } else { "redb" },
         api_addr: config.api_addr.clone().or_else(|| address.cloned()).unwrap_or_default(),
         lockout: config.user_lockout.iter().map(|(kind, said)| (kind.clone(), lockout(*said))).collect(),
+        prometheus: config.prometheus,
+        shown: shown(config),
         audit_over_http: config.audit.over_http,
         audit_directory: config.audit.directory.clone(),
     }
@@ -105,6 +110,32 @@ fn lockout(said: config::UserLockout) -> LockoutConfig {
         duration: said.duration.unwrap_or_default().as_secs(),
         reset: said.counter_reset.unwrap_or_default().as_secs(),
         disable: said.disable,
+    }
+}
+
+/// The configuration as the API shows it: no paths of keys, no credentials.
+fn shown(config: &Config) -> ConfigState {
+    let part = |kind: &str, pairs: Vec<(&str, String)>| ConfigPart {
+        r#type: kind.to_owned(),
+        config: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    };
+    let listener = |listener: &config::Listener| {
+        let address = ("address", listener.address.to_string());
+        part("tcp", vec![address, ("tls_disable", listener.tls.is_none().to_string())])
+    };
+    ConfigState {
+        disable_mlock: config.disable_mlock,
+        log_format: if config.log_format == LogFormat::Json { "json" } else { "standard" }.into(),
+        log_level: config.log_level.word().into(),
+        pid_file: config.pid_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        enable_ui: config.ui,
+        listeners: config.listeners.iter().map(listener).collect(),
+        storage: match &config.storage {
+            Storage::Memory => part("inmem", Vec::new()),
+            Storage::Redb { path } => part("redb", vec![("path", path.display().to_string())]),
+        },
+        seals: vec![part("shamir", Vec::new())],
+        ..ConfigState::default()
     }
 }
 
