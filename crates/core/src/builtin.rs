@@ -115,11 +115,11 @@ pub(crate) async fn destroy_private_space(cubbyhole: &View, space: &str) -> Resu
 }
 
 /// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.
-fn secrets_kind(kind: &str) -> Option<&'static str> {
+pub(crate) fn secrets_kind(kind: &str) -> Option<&'static str> {
     matches!(kind, "kv" | "kv-v1" | "kv-v2" | "generic").then_some("kv")
 }
 
 /// Whether a type can be enabled with `sys/auth`.
-fn auth_kind(kind: &str) -> Option<&'static str> {
+pub(crate) fn auth_kind(kind: &str) -> Option<&'static str> {
     ["approle", "kubernetes", "userpass"].into_iter().find(|known| *known == kind)
 }
