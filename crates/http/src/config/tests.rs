@@ -333,8 +333,8 @@ fn telemetry_says_who_may_read_metrics_and_in_which_form() {
     assert_eq!(
         statsd.warnings,
         [
-            "server.hcl:6: `statsd_address` has no effect in this server",
-            "server.hcl:7: `odd` is not known and is ignored; look for a typing error",
+            "server.hcl:7: `statsd_address` has no effect in this server",
+            "server.hcl:8: `odd` is not known and is ignored; look for a typing error",
         ]
     );
     assert!(with("telemetry = 5", "").is_err());
