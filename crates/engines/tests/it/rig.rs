@@ -147,7 +147,7 @@ impl Rig {
         drop(receipt);
         let reply = reply?;
         let status = match reply.shape {
-            Shape::Data => 200,
+            Shape::Data | Shape::Text(_) => 200,
             Shape::Empty if reply.warnings.is_empty() => 204,
             Shape::Empty => 200,
             Shape::Missing | Shape::MissingWith => 404,
