@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct Barrier {
     /// The public configuration, once it was read.
     pub(crate) config: ArcSwapOption<SealConfig>,
     open: ArcSwapOption<Door>,
+    /// The next unseal takes critical records as they are.
+    accept_rollback: AtomicBool,
     ceremony: Mutex<Gathering>,
     /// Held by who is about to unseal, to seal, or to change which shares count.
     pub(crate) turning: AsyncMutex<()>,
@@ -84,6 +86,7 @@ impl Barrier {
             limits,
             config: ArcSwapOption::empty(),
             open: ArcSwapOption::empty(),
+            accept_rollback: AtomicBool::new(false),
             ceremony: Mutex::default(),
             turning: AsyncMutex::new(()),
             adopted: AtomicU64::new(0),
@@ -132,17 +135,18 @@ impl Barrier {
             let root = open_root(&*self.store, &config.cluster_id, path, &unseal).await?;
             let keys = open_keys(&*self.store, &config.cluster_id, &root).await?;
             drop(root);
+            let outside = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+            let seal = SealConfig::clone(&config);
+            let session = Session::new(Arc::clone(&self.store), seal, keys, self.limits, outside);
+            if self.accept_rollback.swap(false, Ordering::SeqCst) {
+                session.accept().await?;
+            }
+            session.verify().await?;
             if config.before.is_some() {
                 // A storage that cannot be written now is no reason to stay sealed: both sets go on to count.
-                let _ = if current {
-                    self.end_set_before(&config).await
-                } else {
-                    self.return_to_set_before(&config).await
-                };
+                let _ = self.decide_for(current, &session, &config).await;
             }
-            let outside = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-            let config = SealConfig::clone(&config);
-            self.open_door(Session::new(Arc::clone(&self.store), config, keys, self.limits, outside));
+            self.open_door(session);
         }
         Ok(self.status().await?)
     }
@@ -160,6 +164,12 @@ impl Barrier {
             ceremony.reset();
         }
         added
+    }
+
+    /// The next unseal, and only that, takes the critical records as they are stored, though some be missing or older
+    /// copies of themselves.
+    pub fn accept_rollback_once(&self) {
+        self.accept_rollback.store(true, Ordering::SeqCst);
     }
 
     /// Forgets the shares given so far.
@@ -197,6 +207,11 @@ impl Barrier {
         wiped(keys).await;
         // A write whose request was given up may still be in the store's queue; an empty one comes after it.
         let _ = timeout(self.limits.drain, self.store.transact(Batch::new())).await;
+    }
+
+    /// The present session, while unsealed.
+    pub(crate) fn session(&self) -> Result<Arc<Session>, Sealed> {
+        self.open.load().as_ref().map(|door| Arc::clone(&door.unsealed.session)).ok_or(Sealed)
     }
 
     fn open_door(&self, session: Session) {

@@ -45,6 +45,18 @@ pub enum BarrierError {
         "the stored keyring and the message counter do not belong together: one of them was replaced by an older copy; restore the whole storage from one backup"
     )]
     Mixed,
+    /// Critical records are missing, too many, or older copies of themselves.
+    #[error(
+        "the records of the table {table} are not those that this server wrote (it wrote {expected}, there are {found}; some are missing, or were replaced by older copies): restore the whole storage from one backup, or start the server once with -accept-rollback to go on with what is there"
+    )]
+    Altered {
+        /// The first of the tables that differ.
+        table: String,
+        /// How many records it should have.
+        expected: u64,
+        /// How many it has.
+        found: u64,
+    },
     /// A record that must exist does not.
     #[error(
         "the record {0} is missing from the storage; restore it from a backup, and do not initialise again"

@@ -5,10 +5,12 @@ use coffre_ambient::{Clock, Entropy, EntropyFailed, ids};
 use coffre_crypto::{Key, Keyring, derive, fresh_key};
 use coffre_secret::{SecretBytes, SecretVec};
 use coffre_shamir::{BadThreshold, ValidThreshold, split};
-use coffre_storage::{Batch, Key as StoreKey, Store, StoreError};
+use coffre_storage::{Batch, Key as StoreKey, Step, Store, StoreError};
 
 use crate::barrier::Limits;
 use crate::error::{BarrierError, InitRefused};
+use crate::index::Index;
+use crate::integrity;
 use crate::layout;
 use crate::record::{self, Header, Place};
 use crate::secrets::{MessagesRecord, Roots, wrap_root};
@@ -135,13 +137,16 @@ impl PreparedInit {
     fn whole_batch(&self) -> Result<Batch, BarrierError> {
         let cluster = self.config.cluster_id.as_str();
         let generation = 1;
-        let messages = MessagesRecord { reserved: self.next.saturating_add(self.limits.reserve), generation };
+        let messages =
+            MessagesRecord { reserved: (self.next + 1).saturating_add(self.limits.reserve), generation };
         let config = serde_json::to_vec(&self.config)
             .map_err(|_| BarrierError::Damaged { path: layout::SEAL_CONFIG.to_owned() })?;
         let keyring =
             self.roots.seal_keyring(cluster, &self.keyring, &self.derivation, generation, &*self.entropy)?;
         let messages = self.roots.seal_messages(cluster, messages, &*self.entropy)?;
         let mut batch = self.batch.clone();
+        let mut index = Index::default();
+        let mac = integrity::mac(&self.derivation);
         let own = [
             (layout::SEAL_CONFIG, config),
             (layout::ROOT_KEY, self.wrapped_root.clone()),
@@ -152,7 +157,16 @@ impl PreparedInit {
             let key = StoreKey::new(path)?;
             batch = batch.expect_absent(key.clone()).put(key, bytes);
         }
-        Ok(batch)
+        for step in batch.steps() {
+            if let Step::Put(key, bytes) = step {
+                index.add(&mac, key.as_str(), bytes);
+            }
+        }
+        let term = self.keyring.active();
+        let header = Header { term: term.number(), version: self.next };
+        let place = Place { cluster, path: layout::INTEGRITY };
+        let sealed = record::seal(term.envelope(), place, header, &index.encode(), &*self.entropy)?;
+        Ok(batch.put(StoreKey::new(layout::INTEGRITY)?, sealed))
     }
 }
 

@@ -12,6 +12,10 @@ pub(crate) const ROOT_KEY_BEFORE: &str = "core/root-key-before";
 pub(crate) const KEYRING: &str = "core/keyring";
 /// The message counter, sealed under another subkey of the root key; term 0, version = the number reserved.
 pub(crate) const MESSAGES: &str = "core/messages";
+/// The index of the critical records, sealed as a record.
+pub(crate) const INTEGRITY: &str = "core/integrity";
+/// The kernel's own records, all of them critical: below what views see.
+pub(crate) const KERNEL: &str = "data/core/";
 /// What views see begins here, so that no view can name the records above.
 pub(crate) const DATA: &str = "data/";
 

@@ -1,8 +1,9 @@
 //! Everything stored is encrypted and bound to its place; seal and unseal.
 //!
 //! Threat model: whoever reads or changes the storage, and holders of fewer shares than the threshold. A record that
-//! was changed, moved, cut or exchanged does not open. Not in scope here: the replay of an older version of one
-//! record at its own path, and the roll-back of the whole storage.
+//! was changed, moved, cut or exchanged does not open. Critical records (all below
+//! `core/`) cannot be removed or replaced by older copies either: an index of them is compared at each unseal. Not in
+//! scope here: older copies of other records at their own paths, and the roll-back of the whole storage.
 //!
 //! Layers of keys: the *unseal key* exists only while shares are combined; it opens the *root key*, from which two
 //! labelled subkeys open the *keyring* (the terms that encrypt records, and one stable secret from which all other
@@ -14,13 +15,16 @@
 //! * [`record`] is the format at rest; [`share`] the form of a share on paper.
 //!
 //! Layout of the storage: `core/seal-config` (plain JSON), `core/root-key`, `core/root-key-before` (for
-//! a moment after the key was split anew), `core/keyring`, `core/messages`, and all
+//! a moment after the key was split anew), `core/keyring`, `core/messages`,
+//! `core/integrity`, and all
 //! records of views below `data/`.
 
 mod barrier;
 mod error;
 mod gathering;
+mod index;
 mod init;
+mod integrity;
 mod layout;
 mod messages;
 pub mod record;

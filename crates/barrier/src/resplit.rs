@@ -21,6 +21,7 @@ use crate::error::{BarrierError, InitRefused, Sealed, UnsealRefused};
 use crate::gathering::Gathering;
 use crate::layout;
 use crate::secrets::{unwrap_root, wrap_root};
+use crate::session::Session;
 use crate::share;
 use crate::status::{SealConfig, SetBefore};
 use crate::unseal::{must, open_root};
@@ -117,7 +118,7 @@ impl Barrier {
         }
         let batch = batch.put(root_key, new.wrapped_root.clone());
         self.adopted.store(self.boot_millis(), Ordering::SeqCst);
-        self.replace_config(batch, config).await
+        self.replace_config(&*self.session()?, batch, config).await
     }
 
     /// Ends the set of shares before the current one, if there is one and it was replaced at least `age` ago.
@@ -130,33 +131,43 @@ impl Barrier {
         if u128::from(since) < age.as_millis() {
             return Ok(());
         }
-        self.end_set_before(&*self.unsealed_config().await?).await
+        let config = self.unsealed_config().await?;
+        self.decide_for(true, &*self.session()?, &config).await
     }
 
-    /// Within [`Barrier::turning`].
-    pub(crate) async fn end_set_before(&self, config: &SealConfig) -> Result<(), BarrierError> {
+    /// Ends one of two sets: the one before, or the current one, if shares of the one before were used. Within
+    /// [`Barrier::turning`].
+    pub(crate) async fn decide_for(
+        &self,
+        current: bool,
+        session: &Session,
+        config: &SealConfig,
+    ) -> Result<(), BarrierError> {
         let batch = Batch::new().delete(StoreKey::new(layout::ROOT_KEY_BEFORE)?);
-        self.replace_config(batch, config.settled()).await
-    }
-
-    /// Puts the set before in its old rights: its shares were used. Within [`Barrier::turning`].
-    pub(crate) async fn return_to_set_before(&self, config: &SealConfig) -> Result<(), BarrierError> {
+        if current {
+            return self.replace_config(session, batch, config.settled()).await;
+        }
         let Some(restored) = config.restored() else { return Ok(()) };
         let wrapped = must(&*self.store, layout::ROOT_KEY_BEFORE).await?;
-        let batch = Batch::new()
-            .delete(StoreKey::new(layout::ROOT_KEY_BEFORE)?)
-            .put(StoreKey::new(layout::ROOT_KEY)?, wrapped);
-        self.replace_config(batch, restored).await
+        let batch = batch.put(StoreKey::new(layout::ROOT_KEY)?, wrapped);
+        self.replace_config(session, batch, restored).await
     }
 
-    async fn replace_config(&self, batch: Batch, config: SealConfig) -> Result<(), BarrierError> {
+    async fn replace_config(
+        &self,
+        session: &Session,
+        batch: Batch,
+        config: SealConfig,
+    ) -> Result<(), BarrierError> {
         let bytes = serde_json::to_vec(&config)
             .map_err(|_| BarrierError::Damaged { path: layout::SEAL_CONFIG.to_owned() })?;
         let batch = batch.put(StoreKey::new(layout::SEAL_CONFIG)?, bytes);
-        let done = self.store.transact(batch).await;
+        let _writing = session.gate.read().await;
+        let draw = session.draw(1).await?;
+        let done = session.apply(batch, Some(draw)).await;
         // After an unknown outcome only the storage knows which set counts.
         self.config.store(done.is_ok().then(|| Arc::new(config)));
-        Ok(done?)
+        done
     }
 
     async fn unsealed_config(&self) -> Result<Arc<SealConfig>, BarrierError> {

@@ -4,13 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use coffre_ambient::{Clock, Entropy};
+use coffre_crypto::mac::Mac;
 use coffre_crypto::{Key, Keyring, derive, fresh_key};
 use coffre_secret::{SecretBytes, SecretVec};
-use coffre_storage::{Batch, Key as StoreKey, Store};
+use coffre_storage::{Batch, Key as StoreKey, Step, Store, StoreError, Witness};
 use tokio::sync::{Mutex, Notify, RwLock};
 
 use crate::barrier::Limits;
 use crate::error::{BarrierError, Sealed};
+use crate::index;
+use crate::integrity;
 use crate::layout;
 use crate::messages::Messages;
 use crate::record::{self, Header, Place};
@@ -108,8 +111,8 @@ pub(crate) struct Session {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: SealConfig,
     /// `None` once sealed, for ever.
-    keys: ArcSwapOption<Live>,
-    messages: Messages,
+    keys: Arc<ArcSwapOption<Live>>,
+    pub(crate) messages: Messages,
     /// Held by who reserves numbers or rotates.
     extend: Mutex<()>,
     /// Shared by writers; taken alone by who seals, so that no write begins afterwards.
@@ -127,6 +130,8 @@ pub(crate) struct Live {
     derivation: Key,
     roots: Arc<Roots>,
     generation: u64,
+    /// For the elements of the index.
+    pub(crate) integrity: Mac,
 }
 
 impl Session {
@@ -138,11 +143,12 @@ impl Session {
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
     ) -> Self {
         let KeyringRecord { keyring, derivation, generation } = keys;
-        let live = Live { keyring, derivation, roots: Arc::new(roots), generation };
+        let integrity = integrity::mac(&derivation);
+        let live = Live { keyring, derivation, roots: Arc::new(roots), generation, integrity };
         Self {
             store,
             config,
-            keys: ArcSwapOption::from_pointee(live),
+            keys: Arc::new(ArcSwapOption::from_pointee(live)),
             messages: Messages::starting_at(messages.reserved),
             extend: Mutex::new(()),
             gate: RwLock::new(()),
@@ -168,18 +174,41 @@ impl Session {
         self.keys.swap(None)
     }
 
+    /// Applies the batch, and keeps the index if critical records are among those that it changes. Within
+    /// [`Session::gate`], with as many numbers drawn as [`numbers_for`] says.
+    pub(crate) async fn apply(&self, batch: Batch, draw: Option<Draw>) -> Result<(), BarrierError> {
+        let Some(Draw { live, next }) = draw.filter(|_| is_critical(&batch)) else {
+            return Ok(self.store.transact(batch).await?);
+        };
+        Ok(self.store.transact(batch.witnessed(self.witness(live, next))).await?)
+    }
+
+    /// Keeps the index within a transaction: it is read, changed and sealed again where the transaction is applied, so
+    /// its order is the transactions' own and nobody waits for anybody.
+    pub(crate) fn witness(&self, live: Arc<Live>, number: u64) -> Witness {
+        let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
+        let cluster = self.config.cluster_id.clone();
+        Arc::new(move |steps, records| {
+            let key = StoreKey::new(layout::INTEGRITY)?;
+            let damaged = || StoreError::Damaged("the index of critical records does not open".to_owned());
+            // Another transaction may have sealed it under a newer term than ours.
+            let newest = keys.load_full().unwrap_or_else(|| Arc::clone(&live));
+            let found = records.get(&key)?.ok_or_else(damaged)?;
+            let mut index = integrity::open(&newest, &cluster, &found).map_err(|_| damaged())?;
+            index.apply(&live.integrity, steps, records)?;
+            let term = live.keyring.active();
+            let header = Header { term: term.number(), version: number };
+            let place = Place { cluster: &cluster, path: layout::INTEGRITY };
+            let sealed = record::seal(term.envelope(), place, header, &index.encode(), &*entropy);
+            Ok(vec![Step::Put(key, sealed.map_err(|_| StoreError::Damaged("no randomness".to_owned()))?)])
+        })
+    }
+
     /// Opens the record that was found at this key.
     pub(crate) fn open(&self, key: &StoreKey, bytes: &[u8]) -> Result<SecretVec, BarrierError> {
         let guard = self.keys.load();
         let live = guard.as_ref().ok_or(Sealed)?;
-        let damaged = || BarrierError::Damaged { path: key.to_string() };
-        let header = record::header(bytes).map_err(|_| damaged())?;
-        let term = live
-            .keyring
-            .term(header.term)
-            .ok_or_else(|| BarrierError::UnknownTerm { path: key.to_string(), term: header.term })?;
-        let place = Place { cluster: &self.config.cluster_id, path: key.as_str() };
-        record::open(term.envelope(), place, bytes).map_err(|_| damaged())
+        live.open(&self.config.cluster_id, key, bytes)
     }
 
     /// Takes `count` message numbers, reserved and within what the active key may seal, and the keys they are for.
@@ -242,6 +271,8 @@ impl Session {
         if live.generation != seen.generation {
             return Ok(());
         }
+        // For the index, which still goes under the key before: batches that were sealed before must be able to read it.
+        let number = self.messages.take(1);
         let first = self.messages.next();
         let key = fresh_key(&*self.entropy)?;
         let keyring = live
@@ -261,14 +292,39 @@ impl Session {
                 StoreKey::new(layout::MESSAGES)?,
                 live.roots.seal_messages(cluster, record, &*self.entropy)?,
             );
-        self.store.transact(batch).await?;
+        self.store.transact(batch.witnessed(self.witness(Arc::clone(&live), number))).await?;
         self.messages.extend_to(reserved);
         let derivation = live.derivation.duplicate();
-        let fresh = Live { keyring, derivation, roots: Arc::clone(&live.roots), generation };
+        let (roots, integrity) = (Arc::clone(&live.roots), live.integrity.clone());
+        let fresh = Live { keyring, derivation, roots, generation, integrity };
         // A seal in between has won: the keys stay away.
         let before = self.keys.compare_and_swap(&live, Some(Arc::new(fresh)));
         before.as_ref().map(|_| ()).ok_or(BarrierError::Sealed(Sealed))
     }
+}
+
+impl Live {
+    /// Opens the record that was found at this key.
+    pub(crate) fn open(
+        &self,
+        cluster: &str,
+        key: &StoreKey,
+        bytes: &[u8],
+    ) -> Result<SecretVec, BarrierError> {
+        let damaged = || BarrierError::Damaged { path: key.to_string() };
+        let header = record::header(bytes).map_err(|_| damaged())?;
+        let term = self
+            .keyring
+            .term(header.term)
+            .ok_or_else(|| BarrierError::UnknownTerm { path: key.to_string(), term: header.term })?;
+        let place = Place { cluster, path: key.as_str() };
+        record::open(term.envelope(), place, bytes).map_err(|_| damaged())
+    }
+}
+
+/// Whether the batch changes critical records.
+pub(crate) fn is_critical(batch: &Batch) -> bool {
+    batch.steps().iter().any(index::concerns)
 }
 
 /// Message numbers for one batch.

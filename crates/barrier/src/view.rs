@@ -5,8 +5,9 @@ use coffre_secret::SecretVec;
 use coffre_storage::Batch;
 
 use crate::error::BarrierError;
+use crate::index;
 use crate::layout;
-use crate::session::Session;
+use crate::session::{Draw, Session};
 
 /// How many keys are asked of the store at once while a listing is put together: few at first and behind a folder,
 /// of which only one key is needed, more where leaves lie side by side.
@@ -116,10 +117,10 @@ impl View {
     pub async fn put(&self, path: &str, plain: &[u8]) -> Result<(), BarrierError> {
         let key = layout::data_key(&self.prefix, path)?;
         let _writing = self.session.gate.read().await;
-        let mut draw = self.session.draw(1).await?;
+        let critical = u64::from(index::table(key.as_str()).is_some());
+        let mut draw = self.session.draw(1 + critical).await?;
         let bytes = self.session.seal(&mut draw, &key, plain)?;
-        drop(draw);
-        Ok(self.session.store.put(key, bytes).await?)
+        self.session.apply(Batch::new().put(key, bytes), Some(draw)).await
     }
 
     /// Removes one record; fine if there is none.
@@ -136,8 +137,8 @@ impl View {
     pub async fn transact(&self, batch: ViewBatch) -> Result<(), BarrierError> {
         let _writing = self.session.gate.read().await;
         self.session.check()?;
-        let sealed = self.seal_batch(batch).await?;
-        Ok(self.session.store.transact(sealed).await?)
+        let (sealed, draw) = self.seal_batch(batch).await?;
+        self.session.apply(sealed, draw).await
     }
 
     /// The immediate children of the folder `prefix` (empty: of the view), as Vault's LIST gives them: names without
@@ -217,9 +218,11 @@ impl View {
         format!("{}{path}", self.prefix)
     }
 
-    async fn seal_batch(&self, batch: ViewBatch) -> Result<Batch, BarrierError> {
+    async fn seal_batch(&self, batch: ViewBatch) -> Result<(Batch, Option<Draw>), BarrierError> {
         let puts = batch.steps.iter().filter(|step| matches!(step, Step::Put(..))).count();
-        let mut draw = match u64::try_from(puts).unwrap_or(u64::MAX) {
+        // One more for the index.
+        let changes = usize::from(batch.steps.iter().any(|step| self.is_critical(step)));
+        let mut draw = match u64::try_from(puts + changes).unwrap_or(u64::MAX) {
             0 => None,
             count => Some(self.session.draw(count).await?),
         };
@@ -242,7 +245,16 @@ impl View {
                 }
             };
         }
-        Ok(sealed)
+        Ok((sealed, draw))
+    }
+
+    /// Whether a step can change critical records.
+    fn is_critical(&self, step: &Step) -> bool {
+        let full = |path: &str| format!("{}{}{path}", layout::DATA, self.prefix);
+        match step {
+            Step::Put(path, _) | Step::Delete(path) => index::table(&full(path)).is_some(),
+            Step::DeletePrefix(prefix) => index::reaches(&full(prefix)),
+        }
     }
 }
 

@@ -16,4 +16,4 @@ mod store;
 
 pub use key::{BadKey, Key, MAX_KEY};
 pub use mem::Memory;
-pub use store::{Batch, MAX_VALUE, Page, Step, Store, StoreError, StoreFuture};
+pub use store::{Batch, MAX_VALUE, Page, Records, Step, Store, StoreError, StoreFuture, Witness};

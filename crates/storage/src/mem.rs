@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::Key;
-use crate::store::{Batch, Page, Step, Store, StoreError, StoreFuture};
+use crate::store::{Batch, Page, Records, Step, Store, StoreError, StoreFuture};
 
 /// A store that lives as long as the process: for tests and for `server -dev`.
 #[derive(Debug, Default)]
@@ -32,7 +32,8 @@ impl Memory {
         if let Some(key) = batch.absent().iter().find(|key| records.contains_key(key.as_str())) {
             return Err(StoreError::Exists(key.clone()));
         }
-        for step in batch.into_steps() {
+        let more = batch.testimony(&*records)?;
+        for step in batch.into_steps().into_iter().chain(more) {
             match step {
                 Step::Put(key, value) => {
                     records.insert(key.into_string(), value);
@@ -58,6 +59,17 @@ impl Memory {
             .take_while(|key| key.starts_with(prefix));
         let keys = matching.by_ref().take(limit).cloned().collect();
         Page { keys, more: matching.next().is_some() }
+    }
+}
+
+impl Records for BTreeMap<String, Vec<u8>> {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(Self::get(self, key.as_str()).cloned())
+    }
+
+    fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let from = self.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        Ok(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect())
     }
 }
 

@@ -93,12 +93,36 @@ pub enum Step {
     DeletePrefix(String),
 }
 
+/// What a [`Witness`] sees: the records as they are within the transaction, before its steps.
+pub trait Records {
+    /// The bytes at this key, or `None`.
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// All keys that begin with `prefix`, in order.
+    fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+}
+
+/// Looks at what the steps of its batch change, within the transaction, and gives further steps that are applied after
+/// them. Batches that share a commit call theirs one after the other. It must not block; if it fails, the batch does, and
+/// nothing is changed.
+pub type Witness = Arc<dyn Fn(&[Step], &dyn Records) -> Result<Vec<Step>, StoreError> + Send + Sync>;
+
 /// Steps that are applied together: first all expectations are checked against what is stored, then the steps run
 /// in the order in which they were added.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Batch {
     absent: Vec<Key>,
     steps: Vec<Step>,
+    witness: Option<Witness>,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch")
+            .field("absent", &self.absent)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Batch {
@@ -141,6 +165,18 @@ impl Batch {
     pub fn expect_absent(mut self, key: Key) -> Self {
         self.absent.push(key);
         self
+    }
+
+    /// Adds who looks at what the steps change; one at most, a second replaces the first.
+    #[must_use]
+    pub fn witnessed(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// What the witness, if there is one, has to add, given the records as they are.
+    pub fn testimony(&self, records: &dyn Records) -> Result<Vec<Step>, StoreError> {
+        self.witness.as_ref().map_or(Ok(Vec::new()), |witness| witness(&self.steps, records))
     }
 
     /// Whether it would change nothing.

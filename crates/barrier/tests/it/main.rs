@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "test code")]
 
 mod ceremonies;
+mod integrity;
 mod numbers;
 mod on_disk;
 mod records;

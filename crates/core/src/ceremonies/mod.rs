@@ -55,6 +55,10 @@ fn check_nonce(given: &str, expected: &str) -> Result<(), Refusal> {
 pub(crate) fn share_refused(refused: UnsealRefused) -> Refusal {
     match refused {
         UnsealRefused::Failed(BarrierError::Sealed(_)) => Refusal::sealed(),
+        UnsealRefused::Failed(error @ (BarrierError::Altered { .. } | BarrierError::Mixed)) => {
+            tracing::error!(cause = %error, "the storage is not as this server left it");
+            Refusal::new(Kind::Unavailable, error.to_string())
+        }
         UnsealRefused::Failed(error) => storage(error),
         UnsealRefused::NotInitialised => {
             Refusal::new(Kind::Invalid, "server is not yet initialized: run operator init first")

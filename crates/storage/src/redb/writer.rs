@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Opener;
 use super::{RECORDS, from_storage, from_table, from_transaction};
-use crate::store::{Batch, Step, StoreError};
+use crate::store::{Batch, Records, Step, StoreError};
 
 /// How many batches share one commit at most.
 const GROUP: usize = 256;
@@ -194,7 +194,13 @@ pub(super) fn apply_group(
         for batch in batches {
             let outcome = match taken(&records, batch).map_err(GroupFailed::Nothing)? {
                 Some(key) => Err(StoreError::Exists(key)),
-                None => Ok(apply(&mut records, batch).map_err(GroupFailed::Nothing)?),
+                None => match batch.testimony(&Seen(&records)) {
+                    Ok(more) => {
+                        let steps = batch.steps().iter().chain(&more);
+                        Ok(apply(&mut records, steps).map_err(GroupFailed::Nothing)?)
+                    }
+                    Err(refused) => Err(refused),
+                },
             };
             outcomes.push(outcome);
         }
@@ -221,8 +227,24 @@ fn taken(
     Ok(None)
 }
 
-fn apply(records: &mut Table<'_, &'static str, &'static [u8]>, batch: &Batch) -> Result<(), StoreError> {
-    for step in batch.steps() {
+/// The table as a witness sees it.
+struct Seen<'t, 'x>(&'t Table<'x, &'static str, &'static [u8]>);
+
+impl Records for Seen<'_, '_> {
+    fn get(&self, key: &crate::Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.get(key.as_str()).map_err(from_storage)?.map(|value| value.value().to_vec()))
+    }
+
+    fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        keys_below(self.0, prefix)
+    }
+}
+
+fn apply<'s>(
+    records: &mut Table<'_, &'static str, &'static [u8]>,
+    steps: impl Iterator<Item = &'s Step>,
+) -> Result<(), StoreError> {
+    for step in steps {
         match step {
             Step::Put(key, value) => {
                 records.insert(key.as_str(), value.as_slice()).map_err(from_storage)?;
@@ -240,6 +262,16 @@ fn delete_prefix(
     records: &mut Table<'_, &'static str, &'static [u8]>,
     prefix: &str,
 ) -> Result<(), StoreError> {
+    for key in keys_below(records, prefix)? {
+        records.remove(key.as_str()).map_err(from_storage)?;
+    }
+    Ok(())
+}
+
+fn keys_below(
+    records: &Table<'_, &'static str, &'static [u8]>,
+    prefix: &str,
+) -> Result<Vec<String>, StoreError> {
     let begin_so = records.range::<&str>(prefix..).map_err(from_storage)?;
     let mut keys = Vec::new();
     for entry in begin_so {
@@ -249,10 +281,7 @@ fn delete_prefix(
         }
         keys.push(key.value().to_owned());
     }
-    for key in keys {
-        records.remove(key.as_str()).map_err(from_storage)?;
-    }
-    Ok(())
+    Ok(keys)
 }
 
 fn answer_all(group: Vec<Job>, error: impl Fn() -> StoreError) {

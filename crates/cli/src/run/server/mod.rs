@@ -25,6 +25,10 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::one("log-level", "trace, debug, info, warn or error (info)."),
     Flag::one("log-format", "standard or json (standard)."),
     Flag::one("pid-file", "Where the process id is written."),
+    Flag::switch(
+        "accept-rollback",
+        "The first unseal takes critical records as they are, though some be missing or older copies.",
+    ),
     Flag::switch("exit-on-core-shutdown", "Accepted, without effect."),
 ];
 

@@ -35,6 +35,12 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config, log:
     let settings = settings(&config, addresses.first());
     let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
     kernel.connect_log(&log.level, log.sink);
+    if parsed.on("accept-rollback") {
+        world.warn(
+            "warning: the first unseal takes the critical records as they are stored: revocations and policies may be undone; look through them",
+        );
+        kernel.barrier().accept_rollback_once();
+    }
     kernel.declare_audit(config.audit.declared.iter().map(|device| coffre_core::DeclaredDevice {
         path: device.path.clone(),
         kind: device.kind.clone(),
