@@ -18,10 +18,10 @@ impl Sys {
         level: Option<&'static str>,
     ) -> Result<Reply<Nothing>, Refusal> {
         let kernel = self.kernel()?;
-        if kernel.loggers().is_some_and(|loggers| loggers.set(part, level)) {
-            Ok(Reply::empty())
-        } else {
-            Err(Refusal::bug("the log does not take another level"))
+        match kernel.loggers() {
+            None => Err(Refusal::invalid("the log of this server cannot be changed while it runs")),
+            Some(loggers) if loggers.set(part, level) => Ok(Reply::empty()),
+            Some(_) => Err(Refusal::bug("the log does not take another level")),
         }
     }
 }
