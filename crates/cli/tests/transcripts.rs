@@ -2,7 +2,7 @@
 //! user types, what is printed, and the exit code.
 //!
 //! In expected text `[..]` stands for anything within a line, and `[...]` on a line of its own for any lines. `$NAME` in
-//! a command stands for what an earlier step captured; `$HOST` is the server's host and port. The first word is the name that the program is called by.
+//! a command stands for what an earlier step captured; `$HOST` is the server's host and port, `$UNSEAL` its only key. The first word is the name that the program is called by.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "test")]
 
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ struct Step {
     stdout: Option<String>,
     /// The whole of standard error.
     stderr: Option<String>,
-    /// Keeps standard output, without its last new line, under this name.
+    /// Keeps standard output under this name, without its last new line and without the brackets of a list of one.
     capture: Option<String>,
 }
 
@@ -69,7 +69,10 @@ fn play(file: &Path) {
         std::fs::write(home.path().join(name), text).unwrap();
     }
     let server = Server::start(home.path());
-    let mut captured = BTreeMap::from([("HOST".to_owned(), server.host.clone())]);
+    let mut captured = BTreeMap::from([
+        ("HOST".to_owned(), server.host.clone()),
+        ("UNSEAL".to_owned(), server.unseal_key.clone()),
+    ]);
     for step in &transcript.step {
         let place = format!("{}: {}", file.file_name().unwrap().display(), step.run);
         let done = run(step, &server, home.path(), &captured);
@@ -83,7 +86,9 @@ fn play(file: &Path) {
         }
         assert!(!stderr.contains(ROOT_TOKEN), "{place} shows the token");
         if let Some(name) = &step.capture {
-            captured.insert(name.clone(), stdout.strip_suffix('\n').unwrap_or(&stdout).to_owned());
+            let kept = stdout.strip_suffix('\n').unwrap_or(&stdout);
+            let inner = kept.strip_prefix('[').and_then(|kept| kept.strip_suffix(']'));
+            captured.insert(name.clone(), inner.unwrap_or(kept).to_owned());
         }
     }
 }
@@ -124,6 +129,8 @@ struct Server {
     child: Child,
     /// And port.
     host: String,
+    /// The development server's only share.
+    unseal_key: String,
 }
 
 impl Server {
@@ -141,10 +148,17 @@ impl Server {
             .unwrap();
         let printed = BufReader::new(child.stdout.take().unwrap());
         let mut lines = printed.lines().map(Result::unwrap);
-        assert!(lines.any(|line| line.contains("server started!")), "the server ended before its banner");
+        let mut unseal_key = String::new();
+        let started = lines.any(|line| {
+            if let Some(key) = line.strip_prefix("Unseal Key: ") {
+                unseal_key = key.to_owned();
+            }
+            line.contains("server started!")
+        });
+        assert!(started && !unseal_key.is_empty(), "the server ended before its banner");
         // Somebody must go on reading, or the server's output would block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, host: format!("127.0.0.1:{port}") }
+        Self { child, host: format!("127.0.0.1:{port}"), unseal_key }
     }
 }
 

@@ -42,7 +42,12 @@ pub(crate) async fn enable(call: &mut Call) -> Outcome {
 
 pub(crate) async fn list(call: &mut Call) -> Outcome {
     call.expect_args(0, 0)?;
-    let found = call.send("listing audit devices", Request::new(Op::Read, "sys/audit")).await?;
+    let detailed = call.detailed();
+    let mut request = Request::new(Op::Read, "sys/audit");
+    if detailed {
+        request = request.query("detail", "true");
+    }
+    let found = call.send("listing audit devices", request).await?;
     let data = data_of(found.as_ref());
     if call.format != Format::Table {
         return call.show_data(&data);
@@ -51,7 +56,7 @@ pub(crate) async fn list(call: &mut Call) -> Outcome {
         return Err(Failure::server("No audit devices are enabled."));
     }
     let text = |entry: &Node, name: &str| entry.member(name).map(Node::shown).unwrap_or_default();
-    let detailed = call.detailed();
+    let state = |entry: &Node, name: &str| entry.member("status").map(|state| text(state, name));
     let row = |(path, entry): (&str, &Node)| {
         let mut row = vec![path.to_owned(), text(entry, "type"), text(entry, "description")];
         if detailed {
@@ -60,12 +65,15 @@ pub(crate) async fn list(call: &mut Call) -> Outcome {
                 options.into_iter().map(|(name, value)| format!("{name}={}", value.shown())).collect();
             let local = entry.member("local") == Some(&Node::Bool(true));
             row.extend([if local { "local" } else { "replicated" }.to_owned(), options.join(" ")]);
+            row.extend(
+                ["condition", "lost", "last_error"].map(|name| state(entry, name).unwrap_or_default()),
+            );
         }
         row
     };
     let rows = data.members().into_iter().map(row).collect();
     let heading: &[&str] = match detailed {
-        true => &["Path", "Type", "Description", "Replication", "Options"],
+        true => &["Path", "Type", "Description", "Replication", "Options", "Condition", "Lost", "Last Error"],
         false => &["Path", "Type", "Description"],
     };
     call.world.say(&table(heading, rows));

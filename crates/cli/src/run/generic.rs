@@ -11,6 +11,11 @@ use crate::outcome::{Exit, Failure, Outcome};
 
 pub(crate) const WRITE: &[Flag] = &[Flag::switch("force", "Write without any data.").or("f")];
 
+pub(crate) const LIST: &[Flag] = &[
+    Flag::one("after", "Leave out the names up to and with this one."),
+    Flag::one("limit", "How many names at most; the server's order, from the beginning or from -after."),
+];
+
 pub(crate) async fn read(call: &mut Call) -> Outcome {
     call.expect_args(1, usize::MAX)?;
     let path = clean(call.arg(0));
@@ -65,6 +70,7 @@ pub(crate) async fn delete(call: &mut Call) -> Outcome {
 pub(crate) async fn list(call: &mut Call) -> Outcome {
     let path = clean(Some(&call.only_arg()?));
     let request = Request::new(Op::List, format!("{}/", path.trim_end_matches('/')));
+    let request = paged(call, request)?;
     let found = call.send_if_there(&format!("listing {path}"), request).await?;
     let wrapped = found.as_ref().is_some_and(|envelope| envelope.wrap_info.is_some());
     let detailed = call.detailed();
@@ -117,6 +123,18 @@ fn clean(path: Option<&str>) -> String {
 
 fn with_query(request: Request, args: &[String]) -> Result<Request, Failure> {
     Ok(data::plain(args)?.into_iter().fold(request, |request, (name, value)| request.query(name, value)))
+}
+
+/// With what `-after` and `-limit` ask for.
+fn paged(call: &Call, mut request: Request) -> Result<Request, Failure> {
+    if let Some(limit) = call.parsed.one("limit") {
+        let number: u32 = limit.parse().map_err(|_| format!("-limit={limit}: not a number"))?;
+        request = request.query("limit", number.to_string());
+    }
+    match call.parsed.one("after") {
+        Some(after) => Ok(request.query("after", after)),
+        None => Ok(request),
+    }
 }
 
 /// Nothing in it but, perhaps, warnings.

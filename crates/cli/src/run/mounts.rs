@@ -55,10 +55,46 @@ struct Table {
     noun: &'static str,
     /// Prefix of paths in `sys/remount`.
     remount: &'static str,
+    /// Titles and members of a detailed list, in Vault's order.
+    columns: [(&'static str, &'static str); 16],
 }
 
-const SECRETS: Table = Table { api: "sys/mounts", noun: "secrets engine", remount: "" };
-const AUTH: Table = Table { api: "sys/auth", noun: "auth method", remount: "auth/" };
+const fn columns(
+    kind: &'static str,
+    own: (&'static str, &'static str),
+) -> [(&'static str, &'static str); 16] {
+    [
+        ("Path", "path"),
+        (kind, "type"),
+        ("Accessor", "accessor"),
+        ("Default TTL", "default_lease_ttl"),
+        ("Max TTL", "max_lease_ttl"),
+        own,
+        ("Replication", "local"),
+        ("Seal Wrap", "seal_wrap"),
+        ("External Entropy Access", "external_entropy_access"),
+        ("Options", "options"),
+        ("Description", "description"),
+        ("UUID", "uuid"),
+        ("Version", "plugin_version"),
+        ("Running Version", "running_plugin_version"),
+        ("Running SHA256", "running_sha256"),
+        ("Deprecation Status", "deprecation_status"),
+    ]
+}
+
+const SECRETS: Table = Table {
+    api: "sys/mounts",
+    noun: "secrets engine",
+    remount: "",
+    columns: columns("Plugin", ("Force No Cache", "force_no_cache")),
+};
+const AUTH: Table = Table {
+    api: "sys/auth",
+    noun: "auth method",
+    remount: "auth/",
+    columns: columns("Type", ("Token Type", "token_type")),
+};
 
 pub(crate) async fn secrets_enable(call: &mut Call) -> Outcome {
     let (kind, path) = enable(call, &SECRETS).await?;
@@ -154,57 +190,46 @@ async fn list(call: &mut Call, of: &Table) -> Outcome {
     if call.format != Format::Table || call.parsed.one("field").is_some() {
         return call.show_data(&data);
     }
-    let detailed = call.detailed();
-    let text = |entry: &Node, name: &str| {
-        entry.member(name).filter(|value| !value.is_null()).map(Node::shown).unwrap_or_default()
-    };
-    let ttl = |entry: &Node, name: &str| match entry.member("config").map(|config| text(config, name)) {
-        Some(seconds) if seconds != "0" && !seconds.is_empty() => {
-            seconds.parse().map_or(seconds, human_seconds)
-        }
-        _ => "system".to_owned(),
-    };
-    let simple = |(path, entry): (&str, &Node)| {
-        vec![path.to_owned(), text(entry, "type"), text(entry, "accessor"), text(entry, "description")]
-    };
-    let wide = |(path, entry): (&str, &Node)| {
-        let options = entry
-            .member("options")
-            .filter(|options| !options.is_null())
-            .map_or("map[]".to_owned(), Node::shown);
-        let ttls = (ttl(entry, "default_lease_ttl"), ttl(entry, "max_lease_ttl"));
-        let (local, uuid) = (text(entry, "local"), text(entry, "uuid"));
-        vec![
-            path.to_owned(),
-            text(entry, "type"),
-            text(entry, "accessor"),
-            ttls.0,
-            ttls.1,
-            if local == "true" { "local" } else { "replicated" }.to_owned(),
-            options,
-            text(entry, "description"),
-            uuid,
-        ]
-    };
     let members = data.members().into_iter();
-    let shown = if detailed {
-        let heading = [
-            "Path",
-            "Type",
-            "Accessor",
-            "Default TTL",
-            "Max TTL",
-            "Replication",
-            "Options",
-            "Description",
-            "UUID",
-        ];
-        table(&heading, members.map(wide).collect())
+    let shown = if call.detailed() {
+        table(
+            &of.columns.map(|(title, _)| title),
+            members.map(|(path, entry)| wide(of, path, entry)).collect(),
+        )
     } else {
+        let simple = |(path, entry): (&str, &Node)| {
+            let told = ["type", "accessor", "description"].map(|name| told(entry, name));
+            std::iter::once(path.to_owned()).chain(told).collect()
+        };
         table(&["Path", "Type", "Accessor", "Description"], members.map(simple).collect())
     };
     call.world.say(&shown);
     Ok(Exit::DONE)
+}
+
+/// A member as text; empty if it is absent or null.
+fn told(entry: &Node, name: &str) -> String {
+    entry.member(name).filter(|value| !value.is_null()).map(Node::shown).unwrap_or_default()
+}
+
+/// The row of a detailed list.
+fn wide(of: &Table, path: &str, entry: &Node) -> Vec<String> {
+    let setting = |name: &str| entry.member("config").map(|config| told(config, name)).unwrap_or_default();
+    let cell = |(_, name): (&str, &str)| match name {
+        "path" => path.to_owned(),
+        "default_lease_ttl" | "max_lease_ttl" => match setting(name) {
+            seconds if seconds == "0" || seconds.is_empty() => "system".to_owned(),
+            seconds => seconds.parse().map_or(seconds, human_seconds),
+        },
+        "force_no_cache" | "token_type" => setting(name),
+        "local" => if told(entry, name) == "true" { "local" } else { "replicated" }.to_owned(),
+        "options" => {
+            let options = told(entry, name);
+            if options.is_empty() { "map[]".to_owned() } else { options }
+        }
+        other => told(entry, other),
+    };
+    of.columns.map(cell).to_vec()
 }
 
 async fn disable(call: &mut Call, from: &Table) -> Outcome {

@@ -8,17 +8,17 @@ use crate::call::{Call, body_of, data_of, object, whole};
 use crate::json::{Node, map};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::render::{pairs, table};
-use crate::run::status;
+use crate::run::{pgp_keys, status};
 
 pub(crate) const INIT: &[Flag] = &[
     Flag::switch("status", "Only say whether it is initialised: exit code 0, or 2 if not."),
     Flag::one("key-shares", "How many unseal keys; 5 by default.").or("n"),
     Flag::one("key-threshold", "How many of them open it; 3 by default.").or("t"),
-    Flag::many("pgp-keys", "Base64 public keys, one for each share."),
-    Flag::one("root-token-pgp-key", "Base64 public key for the root token."),
+    Flag::many("pgp-keys", "Public keys, one for each share: files, or base64."),
+    Flag::one("root-token-pgp-key", "Public key for the root token: a file, or base64."),
     Flag::one("recovery-shares", "How many recovery keys, for automatic unsealing."),
     Flag::one("recovery-threshold", "How many recovery keys are needed."),
-    Flag::many("recovery-pgp-keys", "Base64 public keys, one for each recovery share."),
+    Flag::many("recovery-pgp-keys", "Public keys, one for each recovery share: files, or base64."),
     Flag::one("stored-shares", "Kept for old scripts; has no effect."),
 ];
 pub(crate) const UNSEAL: &[Flag] = &[
@@ -45,13 +45,13 @@ pub(crate) async fn init(call: &mut Call) -> Outcome {
         }
     }
     for flag in ["pgp-keys", "recovery-pgp-keys"] {
-        let keys: Vec<Node> =
-            call.parsed.many(flag).into_iter().flat_map(|keys| keys.split(',')).map(Node::from).collect();
+        let keys = pgp_keys::of_flag(call, flag)?;
         if !keys.is_empty() {
             body.push((flag.replace('-', "_"), Node::List(keys)));
         }
     }
-    body.extend(call.given(&["root-token-pgp-key"]));
+    let key = pgp_keys::one(call, "root-token-pgp-key")?;
+    body.extend(key.map(|key| ("root_token_pgp_key".to_owned(), key)));
     let envelope = call.put("initializing", "sys/init", &object(body)).await?;
     show_init(call, &whole(envelope.as_ref()))
 }

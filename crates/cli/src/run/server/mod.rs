@@ -3,7 +3,7 @@
 mod dev;
 mod log;
 mod serve;
-mod start;
+pub(crate) mod start;
 
 use std::path::PathBuf;
 

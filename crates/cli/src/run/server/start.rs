@@ -209,7 +209,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// An error and its causes, in one line.
-fn full_text(error: &dyn std::error::Error) -> String {
+pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
