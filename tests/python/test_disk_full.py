@@ -22,7 +22,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_loses_nothing(binary, small_disk):
+def test_k12_a_full_disk_loses_nothing(binary, small_disk):
     server = Server(binary, small_disk / "server").bring_up()
     try:
         server.call("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})

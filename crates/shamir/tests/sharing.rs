@@ -73,7 +73,7 @@ fn chi_squared(counts: &[u32; 256], draws: u32) -> f64 {
 /// and those that a leading coefficient without zero would exclude among them. 330.5 is the 0.999 quantile of chi
 /// squared with 255 degrees of freedom; with six series and a fixed seed there is no flicker.
 #[test]
-fn every_share_byte_is_uniform() {
+fn f4_every_share_byte_is_uniform() {
     let random = SeededEntropy::new(SEED);
     let draws = 100_000;
     for (shares, threshold) in [(3, 2), (3, 3)] {
@@ -95,7 +95,7 @@ fn every_share_byte_is_uniform() {
 /// With one share fewer than needed, every guess of the missing share gives another secret, each value once: nothing
 /// is excluded.
 #[test]
-fn one_share_too_few_excludes_no_secret() {
+fn f4_one_share_too_few_excludes_no_secret() {
     let random = SeededEntropy::new(SEED);
     let valid = ValidThreshold::new(3, 3).unwrap();
     let all = split(&[0x5a], valid, &random).unwrap();

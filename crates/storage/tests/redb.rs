@@ -35,7 +35,7 @@ async fn records_outlive_the_process() {
 }
 
 #[test]
-fn everything_is_for_the_owner_alone() {
+fn f13_everything_is_for_the_owner_alone() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("data");
     drop(open(&directory).unwrap());

@@ -235,7 +235,7 @@ async fn records_of_the_seal_that_are_gone_or_changed_keep_it_sealed() {
 
 /// H9: a keyring of before a rotation is noticed before anything is written under it.
 #[tokio::test]
-async fn an_older_keyring_is_refused() {
+async fn h9_an_older_keyring_is_refused() {
     let cluster = cluster().await;
     let old = cluster.store.get(&key("core/keyring")).await.unwrap().unwrap();
     assert_eq!(cluster.barrier.open().unwrap().rotate().await.unwrap(), 2);

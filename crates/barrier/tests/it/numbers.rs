@@ -67,7 +67,7 @@ fn check_uniqueness(store: &Watched, limit: u64) {
 
 /// H7, H8: many writers, many restarts, a small limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_never_repeat_and_no_key_is_worn_out() {
+async fn h7_numbers_never_repeat_and_no_key_is_worn_out() {
     let limits = Limits { messages_per_key: 1_000, reserve: 64, ..small() };
     let mut cluster = Cluster::over(Watched::default(), limits).await;
     for restart in 0..20 {

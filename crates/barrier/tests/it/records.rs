@@ -14,7 +14,7 @@ const CANARY: &[u8] = b"canary-5f1c0e";
 
 /// H13: values and derived keys are nowhere in clear.
 #[tokio::test]
-async fn no_plaintext_rests() {
+async fn h13_no_plaintext_rests() {
     let cluster = cluster().await;
     cluster.root().put("a/b", CANARY).await.unwrap();
     for (key, bytes) in cluster.store.dump() {
@@ -30,7 +30,7 @@ async fn no_plaintext_rests() {
 
 /// H1: rows that were exchanged do not open; nor does a row copied to a free path.
 #[tokio::test]
-async fn a_record_opens_only_at_its_path() {
+async fn h1_a_record_opens_only_at_its_path() {
     let cluster = cluster().await;
     let view = cluster.root();
     view.put("one", b"1").await.unwrap();
@@ -61,7 +61,7 @@ async fn a_record_of_another_cluster_does_not_open() {
 
 /// H2: every bit, every length, some appended.
 #[tokio::test]
-async fn any_change_of_a_record_is_noticed() {
+async fn h2_any_change_of_a_record_is_noticed() {
     let cluster = cluster().await;
     let view = cluster.root();
     view.put("k", b"some value").await.unwrap();
