@@ -114,6 +114,22 @@ def test_a5_a_lock_outlives_the_process(binary, tmp_path):
         server.stop()
 
 
+def test_a6_every_spelling_is_one_entity(server):
+    """Each spelling of a name that logs in gives the same entity, and neither it nor a refused one makes another."""
+    path = mount(server, "a6")
+    made = requests.post(f"{server.address}/v1/auth/{path}/login/alice", json={"password": "right"}, timeout=30).json()["auth"]
+    assert made["entity_id"]
+    before = server.call("LIST", "identity/entity/id").json()["data"]["keys"]
+    for name in ["Alice", "ALICE", "aLiCe", "alice%20", "%20alice", "alice%09", "alic%C3%A9", "alice%CC%81", "%E2%84%AA"]:
+        answer = requests.post(f"{server.address}/v1/auth/{path}/login/{name}", json={"password": "right"}, timeout=30)
+        assert answer.status_code == (200 if name.isalpha() else 400), name
+        if answer.status_code == 200:
+            assert answer.json()["auth"]["entity_id"] == made["entity_id"], name
+    assert server.call("LIST", "identity/entity/id").json()["data"]["keys"] == before
+    aliases = server.call("GET", f"identity/entity/id/{made['entity_id']}").json()["data"]["aliases"]
+    assert [alias["name"] for alias in aliases] == ["alice"]
+
+
 def test_a10_failing_logins_leave_nothing(server):
     """A login that fails makes no token and no record."""
     path = mount(server, "a10", lockout_disable=True)
