@@ -116,7 +116,7 @@ async fn of_accessor(active: &Active, accessor: &str) -> Result<TokenKey, Refusa
         return Err(Refusal::invalid("missing accessor"));
     }
     let found = active.tokens.by_accessor(accessor).await?;
-    found.ok_or_else(|| Refusal::new(coffre_api::Kind::Denied, "invalid accessor"))
+    found.ok_or_else(|| Refusal::invalid("invalid accessor"))
 }
 
 #[cfg(test)]
