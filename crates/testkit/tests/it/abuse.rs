@@ -302,14 +302,17 @@ async fn d15_a_credential_without_a_lease_does_not_stay() {
 #[tokio::test]
 async fn k7_a_flood_of_leases_leaves_one_set_of_records_each_and_goes_as_it_came() {
     let (vault, token) = user(71).await;
-    let before = vault.keys("").await.len();
+    // The first round of background work keeps the cluster's time: one record, however many leases there are.
+    vault.kernel.tick().await;
+    let before = vault.keys("").await;
     for _ in 0..600 {
         let _ = vault.creds(&token, "app", json!({"ttl": "60s"})).await.is(200);
     }
-    assert_eq!(vault.keys("").await.len(), before + 3 * 600);
+    let made = vault.keys("").await.len() - before.len();
+    assert_eq!(made, 3 * 600);
     let counted = vault.root(Op::Read, "sys/leases/count", Value::Null).await.is(200);
     assert_eq!(counted.number("/data/lease_count"), 600);
     vault.live(61, 61).await;
-    assert_eq!(vault.keys("").await.len(), before);
+    assert_eq!(vault.keys("").await, before);
     assert!(vault.target.accounts().is_empty());
 }
