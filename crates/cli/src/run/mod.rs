@@ -20,6 +20,7 @@ pub(crate) mod pgp_keys;
 pub(crate) mod policy;
 pub(crate) mod policy_explain;
 pub(crate) mod rekey;
+pub(crate) mod release;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod token;
