@@ -13,6 +13,7 @@ use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
 use coffre_methods::kubernetes::Kubernetes;
+pub use coffre_methods::kubernetes::{Question, Review, ReviewError, TokenReviewer};
 use coffre_methods::userpass::UserPass;
 
 use crate::identity::method::Identity;
@@ -23,10 +24,12 @@ use crate::settings::Settings;
 use crate::sys::Sys;
 use crate::tokens::method::TokenMethod;
 
-/// Engines besides the ones listed here, by kind: for tests, and for trying an engine before it is listed.
+/// What is handed to the engines from outside the kernel, and engines besides the ones listed here, by kind: for tests,
+/// and for trying an engine before it is listed.
 #[derive(Default)]
 pub struct Linked {
     further: Vec<Further>,
+    reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
 struct Further {
@@ -46,6 +49,12 @@ impl Linked {
     #[must_use]
     pub fn with_method<G: Engine>(self, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
         self.with(true, engine)
+    }
+
+    /// Lets Kubernetes logins ask the cluster's API server.
+    #[must_use]
+    pub fn with_reviewer(self, reviewer: Arc<dyn TokenReviewer>) -> Self {
+        Self { reviewer: Some(reviewer), ..self }
     }
 
     fn with<G: Engine>(mut self, is_auth: bool, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
@@ -86,7 +95,10 @@ pub(crate) fn build(
     let facts = entry.facts(settings);
     let view = Some(root.sub(&keys::engine_prefix(&entry.uuid)));
     let kernel = Weak::clone(kernel);
-    let further = kernel.upgrade().and_then(|kernel| kernel.linked().build(&facts, view.as_ref()));
+    let held = kernel.upgrade();
+    let linked = held.as_ref().map(|kernel| kernel.linked());
+    let further = linked.and_then(|linked| linked.build(&facts, view.as_ref()));
+    let reviewer = linked.and_then(|linked| linked.reviewer.clone());
     let mount = match entry.kind.as_str() {
         "system" => Mount::new(facts, Sys::new(kernel), view),
         "cubbyhole" => Mount::new(facts, Cubbyhole, view),
@@ -94,7 +106,7 @@ pub(crate) fn build(
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
         "approle" => Mount::new(facts, AppRole::default(), view),
         "userpass" => Mount::new(facts, UserPass, view),
-        "kubernetes" => Mount::new(facts, Kubernetes, view),
+        "kubernetes" => Mount::new(facts, Kubernetes::new(reviewer), view),
         kind => match further {
             Some(mount) => mount,
             None => match kv::parse_version(kind, &entry.options)? {

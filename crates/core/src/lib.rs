@@ -72,7 +72,7 @@ mod wrap;
 pub use active::Active;
 pub use audit_devices::DeclaredDevice;
 pub use background::ClockState;
-pub use builtin::Linked;
+pub use builtin::{Linked, Question, Review, ReviewError, TokenReviewer};
 pub use coffre_api::sys::config::{ConfigPart, ConfigState};
 pub use front::Cors;
 pub use identity::{IdentityStore, Joining};

@@ -1,4 +1,5 @@
-//! Listener, TLS, request parsing, status codes: the only crate that knows HTTP on the server's side.
+//! Listener, TLS, request parsing, status codes: the only crate that knows HTTP on the server's side, also where the
+//! server itself asks another one ([`ApiServer`]).
 //!
 //! A request is parsed into [`coffre_core::Incoming`] under [`Limits`], given to the kernel, and what the kernel
 //! releases is written. No business rule lives here; `status.rs` is the one map from refusals to status codes.
@@ -7,6 +8,7 @@
 //! is answered with a fixed text; metrics, which hold numbers alone, where a listener is configured to show them to
 //! everybody.
 
+mod api_server;
 pub mod config;
 mod cors;
 mod crowd;
@@ -22,6 +24,7 @@ mod service;
 mod status;
 pub mod tls;
 
+pub use api_server::ApiServer;
 pub use forwarded::ForwardedFor;
 pub use limits::Limits;
 pub use listener::{Listener, Stop, serve};

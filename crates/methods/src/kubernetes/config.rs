@@ -41,17 +41,12 @@ impl Serve<WriteConfig> for Kubernetes {
         }
         if config.pem_keys.len() > MOST_KEYS || config.pem_keys.iter().any(|key| public_key(key).is_none()) {
             return Err(Refusal::invalid(
-                "pem_keys must be at most 64 public keys in PEM (-----BEGIN PUBLIC KEY-----): RSA from 2048 bits, P-256, P-384 or Ed25519",
+                "pem_keys must be at most 64 public keys or certificates in PEM: RSA from 2048 bits, P-256, P-384 or Ed25519",
             ));
         }
-        let reply = if config.pem_keys.is_empty() {
-            Reply::empty().warn("nobody can log in before pem_keys names the cluster's public keys: this server checks tokens against them")
-        } else {
-            Reply::empty()
-        };
         // EXPOSE: the barrier encrypts it.
         cx.view()?.put(CONFIG, to_json(&config)?.expose()).await.map_err(storage)?;
-        Ok(reply)
+        Ok(Reply::empty())
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use coffre_api::kubernetes::{Login, LoginInput};
-use coffre_api::{Nothing, Refusal};
+use coffre_api::{Kind, Nothing, Refusal};
 use coffre_engine::{Cx, LoginFacts, MountCx, RenewTerms, Reply, Serve, TokenGrant};
 
 use super::Kubernetes;
-use super::jwt::{Account, Wanted, check};
+use super::jwt::{Account, Wanted, check, claimed};
 use super::model::{AliasSource, CONFIG, Config, Role, role_key, role_name};
+use super::review::{Question, ReviewError};
 use crate::network::admits;
 use crate::records::read;
 
@@ -29,24 +30,54 @@ impl Serve<Login> for Kubernetes {
         let config: Option<Config> = read(view, CONFIG).await?;
         let config = config
             .ok_or_else(|| Refusal::invalid("could not load backend configuration: write config first"))?;
-        if config.pem_keys.is_empty() {
-            return Err(Refusal::invalid(
-                "this mount has no public keys to check tokens against: write pem_keys to its config",
-            ));
-        }
         if !admits(&role.token.bound_cidrs, cx.peer()) {
             return Err(Refusal::denied());
         }
         let issuer = if config.issuer.is_empty() { DEFAULT_ISSUER } else { &config.issuer };
         let issuer = (!config.disable_iss_validation).then_some(issuer);
         let wanted = Wanted { audience: &role.audience, issuer, now: cx.now() };
-        // EXPOSE: checked here.
-        let account = check(jwt.expose(), &config.pem_keys, &wanted).ok_or_else(Refusal::denied)?;
-        let is_bound = |list: &[String], name: &str| list.iter().any(|item| item == "*" || item == name);
-        if !(is_bound(&role.names, &account.name) && is_bound(&role.namespaces, &account.namespace)) {
-            return Err(Refusal::denied());
+        // EXPOSE: checked here, or by the cluster.
+        let jwt = jwt.expose().trim();
+        let is_local = !config.pem_keys.is_empty();
+        let account = if is_local { check(jwt, &config.pem_keys, &wanted) } else { claimed(jwt, &wanted) };
+        let account = account.filter(|account| role.admits(account)).ok_or_else(Refusal::denied)?;
+        if !is_local {
+            self.ask(&config, &role, jwt, &account).await?;
         }
         Ok(Reply::login(grant(&role, account)))
+    }
+}
+
+impl Kubernetes {
+    /// Whether the cluster vouches for what a token claims. Tokens whose own claims could never do are not asked about.
+    async fn ask(&self, config: &Config, role: &Role, jwt: &str, claimed: &Account) -> Result<(), Refusal> {
+        let reviewer = self.reviewer.as_ref().ok_or_else(|| {
+            Refusal::new(Kind::Denied, "this server cannot ask API servers: write pem_keys to the config")
+        })?;
+        let audience = Some(role.audience.as_str()).filter(|audience| !audience.is_empty());
+        let question = Question {
+            host: &config.host,
+            ca_pem: &config.ca_cert,
+            reviewer: &config.reviewer_jwt,
+            may_use_pod: !config.disable_local_ca_jwt,
+            token: jwt,
+            audience,
+        };
+        let review = match reviewer.review(question).await {
+            Ok(review) => review,
+            Err(ReviewError::Busy) => return Err(Refusal::new(Kind::Busy, ReviewError::Busy.to_string())),
+            Err(error) => return Err(Refusal::new(Kind::Upstream, error.to_string())),
+        };
+        let is_for_us = audience.is_none_or(|wanted| review.audiences.iter().any(|aud| aud == wanted));
+        let is_theirs = review.username == claimed.user() && review.uid == claimed.uid;
+        (review.authenticated && is_for_us && is_theirs).then_some(()).ok_or_else(Refusal::denied)
+    }
+}
+
+impl Role {
+    fn admits(&self, account: &Account) -> bool {
+        let is_bound = |list: &[String], name: &str| list.iter().any(|item| item == "*" || item == name);
+        is_bound(&self.names, &account.name) && is_bound(&self.namespaces, &account.namespace)
     }
 }
 

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use coffre_ambient::{SystemClock, SystemEntropy};
-use coffre_core::{Kernel, Settings};
+use coffre_core::Settings;
 use coffre_http::{ForwardedFor, Limits, Listener};
 use coffre_secret::SecretText;
 use coffre_storage::Memory;
@@ -35,7 +34,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, log: Started) -> Out
     let scheme = if tls.is_some() { "https" } else { "http" };
     let settings = Settings { api_addr: format!("{scheme}://{bound}"), ..Settings::default() };
     let store = Arc::new(Memory::new());
-    let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
+    let kernel = serve::kernel(store, settings);
     kernel.connect_log(&log.level, log.sink);
     let vault = kernel.start_dev(root).await.map_err(|refusal| Failure::local(refusal.to_string()))?;
     if !parsed.on("dev-no-store-token") {

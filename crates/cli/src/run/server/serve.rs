@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use coffre_core::Kernel;
-use coffre_http::Listener;
+use coffre_ambient::{SystemClock, SystemEntropy};
+use coffre_core::{Kernel, Linked, Settings};
+use coffre_http::{ApiServer, Listener};
+use coffre_storage::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -11,6 +13,12 @@ use crate::world::World;
 
 /// What SIGHUP makes anew besides the audit files.
 pub(crate) type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
+
+/// A sealed kernel with the parts of a real server.
+pub(super) fn kernel(store: Arc<dyn Store>, settings: Settings) -> Arc<Kernel> {
+    let linked = Linked::default().with_reviewer(Arc::new(ApiServer::new()));
+    Kernel::with_engines(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings, linked)
+}
 
 /// Serves on all listeners until SIGTERM or SIGINT, then seals.
 pub(crate) async fn serve(

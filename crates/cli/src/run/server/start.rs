@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_ambient::{Clock as _, SystemClock, SystemEntropy};
-use coffre_core::{ConfigPart, ConfigState, Kernel, LockoutConfig, Settings};
+use coffre_ambient::{Clock as _, SystemClock};
+use coffre_core::{ConfigPart, ConfigState, LockoutConfig, Settings};
 use coffre_http::config::{self, Config, LogFormat, Storage};
 use coffre_http::{Limits, Listener, tls};
 use coffre_storage::redb::{Redb, RedbOptions};
@@ -11,7 +11,7 @@ use coffre_storage::{Memory, Store};
 use tokio::net::TcpListener;
 
 use super::log::Started;
-use super::serve::{Reload, serve};
+use super::serve::{Reload, kernel, serve};
 use crate::args::Parsed;
 use crate::outcome::{Failure, Outcome};
 use crate::world::World;
@@ -33,7 +33,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config, log:
     }
     let store = open_store(&config.storage)?;
     let settings = settings(&config, addresses.first());
-    let kernel = Kernel::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings);
+    let kernel = kernel(store, settings);
     kernel.connect_log(&log.level, log.sink);
     if parsed.on("accept-rollback") {
         world.warn(
