@@ -72,6 +72,43 @@ async fn d17_chosen_ids_need_sudo_a_form_and_to_be_new() {
     assert!(rig.lives("chosen-one").await);
 }
 
+/// F14: there is no text to compare with. A token is found by its HMAC, so how much of a guess is right changes nothing
+/// about where the search goes, and the names in the storage lead to no token.
+#[tokio::test]
+async fn f14_a_token_is_found_by_a_name_that_says_nothing_about_it() {
+    let rig = Rig::new().await;
+    let mut names = Vec::new();
+    for id in ["chosen-token-a", "chosen-token-b"] {
+        let before: Vec<String> = rig.stored().into_iter().map(|(key, _)| key).collect();
+        rig.child(&rig.root, json!({ "id": id })).await.is(200);
+        let new = rig.stored().into_iter().map(|(key, _)| key).filter(|key| !before.contains(key));
+        names.push(
+            new.filter_map(|key| Some(key.split_once("core/token/")?.1.to_owned())).collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(names.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1], "{names:?}");
+    let (first, second) = (&names[0][0], &names[1][0]);
+    let alike = first.bytes().zip(second.bytes()).take_while(|(a, b)| a == b).count();
+    assert!(first.len() >= 32 && alike < 8, "{first} {second}");
+    for (key, bytes) in rig.stored() {
+        let text = format!("{key}{}", String::from_utf8_lossy(&bytes));
+        assert!(!text.contains("chosen-token") && !text.contains(&rig.root), "{key}");
+    }
+    let root = rig.root.clone();
+    for end in 1..root.len() {
+        assert!(!rig.lives(&root[..end]).await, "{end} characters of the root token");
+    }
+    for at in 0..root.len() {
+        let mut guess = root.clone().into_bytes();
+        guess[at] ^= 1;
+        assert!(
+            !rig.lives(&String::from_utf8(guess).unwrap()).await,
+            "the root token with character {at} changed"
+        );
+    }
+    assert!(rig.lives(&root).await);
+}
+
 /// A root for a minute must not turn into a root for ever by making one.
 #[tokio::test]
 async fn d18_an_expiring_root_makes_no_eternal_root() {
