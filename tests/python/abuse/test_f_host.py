@@ -36,8 +36,8 @@ def test_f10_nothing_registers_or_restores_a_program(server):
     assert "evil" not in json.dumps(known) and all(plugin["builtin"] for plugin in known["detailed"])
 
 
-def test_f10_an_address_that_is_stored_is_never_called(server):
-    """The address of a cluster is kept for clients that write it, and no login makes the server call it."""
+def test_f10_an_address_that_is_stored_is_not_called_where_keys_are_given(server):
+    """With public keys no login makes the server call the stored address of the cluster, and only web addresses can be stored."""
     key = new_key("ES256")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
