@@ -85,5 +85,6 @@ impl Endpoint for Metrics {
     const OP: Op = Op::Read;
     const PATH: Template = Template::new("metrics");
     const ACCESS: Access = Access::Token;
+    const BARE: bool = true;
     const SUMMARY: &'static str = "Read the server's metrics, as JSON or as Prometheus's text.";
 }

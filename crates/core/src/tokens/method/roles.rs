@@ -113,7 +113,7 @@ fn apply(role: &mut Role, input: WriteRoleInput) -> Result<(), Refusal> {
 
 fn apply_policies(role: &mut Role, input: &WriteRoleInput) -> Result<(), Refusal> {
     if let Some(list) = &input.allowed_policies {
-        role.allowed_policies = policies(list)?;
+        role.allowed_policies = assignable(policies(list)?)?;
     }
     if let Some(list) = &input.disallowed_policies {
         role.disallowed_policies = policies(list)?;
@@ -135,7 +135,15 @@ fn either(secs: &mut u64, wrote_old: &mut bool, new: Option<Ttl>, old: Option<Tt
     }
 }
 
-/// Policies in their one spelling, sorted, each once. `root` may stand there: only a root token makes a root token.
+/// What a role gives can be given: a role is no way to `root`.
+fn assignable(names: Vec<String>) -> Result<Vec<String>, Refusal> {
+    match names.iter().find(|name| !PolicyName::parse(name).is_ok_and(|name| name.is_assignable())) {
+        Some(name) => Err(Refusal::invalid(format!("policy {name} cannot be given by a token role"))),
+        None => Ok(names),
+    }
+}
+
+/// Policies in their one spelling, sorted, each once.
 fn policies(list: &CommaList) -> Result<Vec<String>, Refusal> {
     let names = list.items().iter().map(|name| PolicyName::parse(name));
     let mut names: Vec<String> = names
