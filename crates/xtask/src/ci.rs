@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::tally::Tally;
-use crate::{fuzz, layers, step, test, tidy, workspace};
+use crate::{abuse, fuzz, layers, step, test, tidy, workspace};
 
 /// How much the randomised tests do here. They all print their seed, and take smaller numbers when unset.
 const SIZES: &[(&str, &str)] = &[
@@ -19,7 +19,7 @@ const SIZES: &[(&str, &str)] = &[
 ];
 
 /// Seconds for each fuzz target: a smoke test, not a search.
-const FUZZ_SECONDS: u64 = 10;
+const FUZZ_SECONDS: u64 = 60;
 
 /// How a step ended.
 enum End {
@@ -35,6 +35,7 @@ pub(crate) fn run() -> Result<()> {
     section(&mut report, "fmt", || cargo(&["fmt", "--all", "--check"]));
     section(&mut report, "layers", || end_of(layers::run()));
     section(&mut report, "tidy", || end_of(tidy::run()));
+    section(&mut report, "abuse", || end_of(abuse::check()));
     section(&mut report, "deny", deny);
     section(&mut report, "clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])

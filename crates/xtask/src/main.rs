@@ -4,6 +4,7 @@
 //! (`.ci/run`) do the same. The program may print: it is a tool for people.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on standard output")]
 
+mod abuse;
 mod bench;
 mod ci;
 mod clients;
@@ -33,6 +34,7 @@ usage: cargo xtask <command>
   tidy             size table of our own code; caps, module docs, names, licences
   fuzz [SECONDS]   each fuzz target for SECONDS (10)
   bench [--help]   the server against a bare one, in one run
+  abuse            writes the page of abuse cases from the tests that are named after them
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("fuzz") => fuzz::run(rest.first().map(String::as_str)),
         Some("bench") => bench::run(rest),
+        Some("abuse") => abuse::run(),
         Some("-h" | "--help" | "help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

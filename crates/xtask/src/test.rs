@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::clients;
 use crate::python::{self, Missing, Python};
 use crate::step;
 use crate::tally::Tally;
@@ -82,6 +83,14 @@ pub(crate) fn run_with(sizes: &[(&str, &str)]) -> Result<Outcome> {
             None => Tally::SKIPPED,
         };
         outcome.add(&format!("pytest {folder}"), tally);
+    }
+    match &python {
+        Some(python) => {
+            for (library, tally) in clients::run_all(python, &binary())? {
+                outcome.add(library, tally);
+            }
+        }
+        None => outcome.add("client libraries", Tally::SKIPPED),
     }
     outcome.summary();
     Ok(outcome)
