@@ -80,8 +80,11 @@ fn proofs(root: &Path) -> Result<BTreeMap<String, Vec<Proof>>> {
     Ok(found)
 }
 
-fn python_tests(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|line| before_parenthesis(line.strip_prefix("def test_")?)).collect()
+/// Functions, and methods of test classes.
+fn python_tests<'a>(text: &'a str) -> Vec<&'a str> {
+    let plain = |line: &'a str| line.strip_prefix("def test_");
+    let method = |line: &'a str| line.strip_prefix("    def test_").filter(|rest| rest.contains("(self"));
+    text.lines().filter_map(|line| before_parenthesis(plain(line).or_else(|| method(line))?)).collect()
 }
 
 /// Functions that stand right below an attribute which makes them tests.
@@ -174,7 +177,8 @@ mod tests {
 
     #[test]
     fn tests_are_found_by_their_names() {
-        assert_eq!(python_tests("def test_b5_x(server):\ndef help():\n    def test_no():\n"), ["b5_x"]);
+        let python = "def test_b5_x(server):\ndef help():\n    def test_no():\n    def test_b6_y(self, z):\n";
+        assert_eq!(python_tests(python), ["b5_x", "b6_y"]);
         let rust = "#[test]\nfn h1_y() {}\nfn h2_no() {}\n#[tokio::test]\n#[expect(x)]\nasync fn d7_z() {}";
         assert_eq!(rust_tests(rust), ["h1_y", "d7_z"]);
         assert_eq!(row_of("b15_x").as_deref(), Some("B15"));

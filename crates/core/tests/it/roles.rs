@@ -111,7 +111,6 @@ async fn a_token_of_a_role_is_what_the_role_says() {
 async fn b1_no_role_gives_root_to_who_is_not_root() {
     let (rig, user) = rig().await;
     for (name, body) in [
-        ("named", json!({"allowed_policies": "root"})),
         ("all", json!({"allowed_policies_glob": "*"})),
         ("some", json!({"allowed_policies_glob": "r*t"})),
         ("others", json!({"disallowed_policies": "x"})),
@@ -121,7 +120,11 @@ async fn b1_no_role_gives_root_to_who_is_not_root() {
             made(&rig, &user, name, json!({ "policies": policies })).await.is(400);
         }
     }
-    made(&rig, &user, "named", json!({})).await.is(400);
+    for spelling in ["root", "ROOT", "x, root", "response-wrapping"] {
+        let body = json!({"allowed_policies": spelling});
+        rig.root(Op::Write, "auth/token/roles/named", body).await.is(400);
+    }
+    rig.root(Op::Read, "auth/token/roles/named", Value::Null).await.is(404);
 }
 
 #[tokio::test]
