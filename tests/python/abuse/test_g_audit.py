@@ -229,12 +229,14 @@ def test_g9_without_a_device_that_takes_the_entry_there_is_no_answer_and_no_effe
     assert server.call("POST", "kv/data/a", {"data": {"v": "changed"}}).status_code == 500
     made = server.call("POST", "auth/token/create", {"policies": ["default"]})
     assert made.status_code == 500 and "hvs." not in made.text
-    assert requests.get(f"{server.address}/v1/sys/health", timeout=5).status_code == 200
+    health = requests.get(f"{server.address}/v1/sys/health", timeout=5)
+    assert (health.status_code, health.json()["failing_audit_devices"]) == (200, ["pipe/"])
     # The device can be looked at and removed, and the server's own log says so.
     status = server.call("GET", "sys/audit?detail=true").json()["data"]["pipe/"]["status"]
     assert status["condition"] in ("degraded", "dead") and status["last_error"] == "write" and status["lost"] > 0
     assert "without any audit entry" in server.log.read_text()
     assert server.call("DELETE", "sys/audit/pipe").status_code == 204
+    assert "failing_audit_devices" not in requests.get(f"{server.address}/v1/sys/health", timeout=5).json()
     assert server.call("GET", "kv/data/a").json()["data"]["data"]["v"] == CANARY
     assert len(server.call("LIST", "auth/token/accessors").json()["data"]["keys"]) == 1
     second = Pipe(tmp_path / "second")

@@ -62,6 +62,13 @@ pub struct HealthOutput {
     /// Only while unsealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
+    /// Audit devices that do not take entries as they should; left out while all do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing_audit_devices: Vec<String>,
+    /// Whether the wall clock stepped away from the time since boot, so that credentials are not destroyed yet; left out
+    /// while it did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_doubted: bool,
 }
 
 /// Who leads.

@@ -5,6 +5,7 @@ use coffre_api::sys::health::{
     HaNode, HaStatus, HaStatusOutput, Health, HealthInput, HealthOutput, Leader, LeaderOutput, StepDown,
 };
 use coffre_api::{Nothing, Refusal};
+use coffre_audit::{Broker, Condition, HealthReport};
 use coffre_engine::{Cx, Reply, Serve, storage};
 
 use super::{API_VERSION, Sys};
@@ -31,9 +32,17 @@ impl Serve<Health> for Sys {
             version: API_VERSION.into(),
             cluster_name: status.cluster_name,
             cluster_id: status.cluster_id,
+            failing_audit_devices: failing_audit_devices(kernel.broker()),
+            clock_doubted: kernel.clock_state().doubted,
         };
         Ok(Reply::bare_with_status(output, code))
     }
+}
+
+/// What operators must learn without a token: that entries go fewer ways than they should.
+fn failing_audit_devices(broker: &Broker) -> Vec<String> {
+    let failing = |(_, report): &(String, HealthReport)| report.condition != Condition::Healthy;
+    broker.health().into_iter().filter(failing).map(|(name, _)| name).collect()
 }
 
 fn chosen(code: Option<LooseInt>, usual: u16) -> Result<u16, Refusal> {
