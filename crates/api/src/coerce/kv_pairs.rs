@@ -5,8 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A map from text to text: a JSON object, the text of one, or a list of `key=value`. Numbers and truth values are taken as
-/// their text (clients send `{"version": 2}`), null as the empty one.
+/// A map from text to text: a JSON object, the text of one, or a list of `key=value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KvPairs(pub BTreeMap<String, String>);
 
@@ -16,7 +15,7 @@ impl<'de> Deserialize<'de> for KvPairs {
     }
 }
 
-struct PairsVisitor;
+pub(super) struct PairsVisitor;
 
 impl<'de> Visitor<'de> for PairsVisitor {
     type Value = KvPairs;
@@ -27,8 +26,8 @@ impl<'de> Visitor<'de> for PairsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KvPairs, A::Error> {
         let mut pairs = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
-            pairs.insert(name, value.0);
+        while let Some((name, value)) = map.next_entry::<String, String>()? {
+            pairs.insert(name, value);
         }
         Ok(KvPairs(pairs))
     }
@@ -48,57 +47,14 @@ impl<'de> Visitor<'de> for PairsVisitor {
             return Ok(KvPairs::default());
         }
         if text.starts_with('{') {
-            let map: BTreeMap<String, Scalar> = serde_json::from_str(text)
+            let map = serde_json::from_str(text)
                 .map_err(|_| E::custom("expected the JSON text of a map of texts"))?;
-            return Ok(KvPairs(map.into_iter().map(|(name, value)| (name, value.0)).collect()));
+            return Ok(KvPairs(map));
         }
         let pair = text.split(',').map(|item| item.trim().split_once('='));
         let pairs: Option<BTreeMap<_, _>> =
             pair.map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
         pairs.map(KvPairs).ok_or_else(|| E::custom("expected key=value"))
-    }
-}
-
-/// A value of the map, as text.
-struct Scalar(String);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl Visitor<'_> for ScalarVisitor {
-    type Value = Scalar;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, number or truth value")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
-        Ok(Scalar(text.to_owned()))
-    }
-
-    fn visit_bool<E: Error>(self, truth: bool) -> Result<Scalar, E> {
-        Ok(Scalar(truth.to_string()))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
-        Ok(Scalar(String::new()))
     }
 }
 
@@ -111,7 +67,7 @@ impl JsonSchema for KvPairs {
         json_schema!({
             "description": "A map of texts: an object, the JSON text of one, or key=value.",
             "anyOf": [
-                { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "null"] } },
+                { "type": "object", "additionalProperties": { "type": "string" } },
                 { "type": "string" },
                 { "type": "array", "items": { "type": "string" } },
             ],
@@ -130,10 +86,5 @@ mod tests {
             assert_eq!(serde_json::from_str::<KvPairs>(json).unwrap().0["a"], "b", "{json}");
         }
         assert!(serde_json::from_str::<KvPairs>(r#""a""#).is_err());
-        assert!(serde_json::from_str::<KvPairs>(r#"{"a":{}}"#).is_err());
-        let scalars: KvPairs =
-            serde_json::from_str(r#"{"version":2,"on":true,"none":null,"f":1.5}"#).unwrap();
-        let values: Vec<_> = scalars.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(values, ["f=1.5", "none=", "on=true", "version=2"]);
     }
 }

@@ -6,9 +6,11 @@
 mod comma_list;
 mod kv_pairs;
 mod loose;
+mod options;
 mod ttl;
 
 pub use comma_list::CommaList;
 pub use kv_pairs::KvPairs;
 pub use loose::{LooseBool, LooseFloat, LooseInt};
+pub use options::Options;
 pub use ttl::{Ttl, TtlError, go_duration};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::coerce::{KvPairs, LooseBool};
+use crate::coerce::{LooseBool, Options};
 use crate::{Access, Endpoint, Nothing, Op, SecretField, Template};
 
 /// A device to be made.
@@ -24,7 +24,7 @@ pub struct EnableAuditInput {
     /// `mode`, `fsync`. `socket`: `address`, `socket_type`, `write_timeout`, `max_datagram`. `syslog`: the same, and
     /// `facility` and `tag`.
     #[serde(default)]
-    pub options: Option<KvPairs>,
+    pub options: Option<Options>,
     /// Kept and shown.
     #[serde(default)]
     pub local: LooseBool,

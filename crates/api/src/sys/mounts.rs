@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::coerce::{CommaList, KvPairs, LooseBool, LooseInt, Ttl};
+use crate::coerce::{CommaList, LooseBool, LooseInt, Options, Ttl};
 use crate::{Access, Endpoint, Nothing, Op, Template};
 
 /// A lifetime, or the server's own (`system`, or zero).
@@ -147,7 +147,7 @@ pub struct EnableInput {
     pub config: Option<MountSettings>,
     /// Options of the engine, such as `version`.
     #[serde(default)]
-    pub options: Option<KvPairs>,
+    pub options: Option<Options>,
     /// Kept and shown.
     #[serde(default)]
     pub local: LooseBool,
@@ -184,7 +184,7 @@ pub struct TuneInput {
     pub description: Option<String>,
     /// Options of the engine, such as `version`.
     #[serde(default)]
-    pub options: Option<KvPairs>,
+    pub options: Option<Options>,
     /// Lifetime when nothing else is said; `system` or 0 for the server's.
     #[serde(default)]
     pub default_lease_ttl: Option<SystemTtl>,

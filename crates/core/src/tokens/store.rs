@@ -191,7 +191,7 @@ impl TokenStore {
         Ok(found.and_then(|record| TokenKey::parse(&record.token)))
     }
 
-    /// All accessors, sorted; at most [`MOST_LISTED`], and whether that is all of them. One whose record is damaged is
+    /// All accessors, sorted; at most `MOST_LISTED`, and whether that is all of them. One whose record is damaged is
     /// left out.
     pub async fn accessors(&self) -> Result<(Vec<String>, bool), Refusal> {
         let (mut all, mut after) = (Vec::new(), None::<String>);

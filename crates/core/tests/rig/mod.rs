@@ -180,8 +180,20 @@ impl Rig {
 
     /// The process died: nothing but the storage is left. Time goes on.
     pub(crate) async fn restarted(&self) -> Self {
+        self.reopened(false).await
+    }
+
+    /// The same after records were changed behind the server, which its operator accepts.
+    pub(crate) async fn restarted_over_changes(&self) -> Self {
+        self.reopened(true).await
+    }
+
+    async fn reopened(&self, accept_rollback: bool) -> Self {
         self.mend();
         let kernel = kernel(&self.store, &self.clock, &self.settings);
+        if accept_rollback {
+            kernel.barrier().accept_rollback_once();
+        }
         kernel.submit_share(&self.share).await.unwrap();
         let (clock, store) = (Arc::clone(&self.clock), Arc::clone(&self.store));
         let (share, root, settings) = (self.share.clone(), self.root.clone(), self.settings.clone());
