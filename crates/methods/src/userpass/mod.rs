@@ -7,7 +7,7 @@
 //!   answers the same sentence. Hashing has a bounded pool: what does not fit its queue is told to come back (429).
 //! * bcrypt hashes are taken from other systems, never made. The first good login replaces one; until then the time of a
 //!   login can tell such a user from others.
-//! * A name has one spelling ([`names`]), so a lock, an alias and a policy mean the same user.
+//! * A name has one spelling (`names`), so a lock, an alias and a policy mean the same user.
 //!
 //! Architecture invariant: a request without a token never writes, but for replacing the bcrypt hash whose password it
 //! proved to know.
