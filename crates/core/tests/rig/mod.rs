@@ -164,13 +164,14 @@ impl Rig {
         Self { kernel, clock, store, share, root, settings }
     }
 
-    /// With a mount of every engine: `kv/` (version 1), `secret/` (version 2), `auth/approle/`.
+    /// With a mount of every engine: `kv/` (version 1), `secret/` (version 2), and each login method at its own name.
     pub(crate) async fn furnished() -> Self {
         let rig = Self::new().await;
         rig.mount("kv", json!({"type": "kv"})).await;
         rig.mount("secret", json!({"type": "kv-v2"})).await;
-        let approle = json!({"type": "approle"});
-        rig.root(Op::Write, "sys/auth/approle", approle).await.is(204);
+        for method in ["approle", "userpass", "kubernetes"] {
+            rig.root(Op::Write, &format!("sys/auth/{method}"), json!({ "type": method })).await.is(204);
+        }
         rig
     }
 
