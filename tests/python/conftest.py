@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 from coffre_server import DevServer, Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# What a shell starts in the background ignores Ctrl-C, and hands that on to what it starts itself. Tests of signals need
+# the ordinary way.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
