@@ -94,6 +94,8 @@ impl<'a> Request<'a> {
             token: token.map(|token| SecretText::new(token.to_owned())),
             wrap_ttl: None,
             raw: RawInput::from_json(body).unwrap_or_else(|_| RawInput::empty()),
+            headers: Vec::new(),
+            open: coffre_api::OpenCeremonies::default(),
             peer: None,
         }
     }
