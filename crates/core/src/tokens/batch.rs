@@ -49,7 +49,9 @@ impl TokenStore {
         // EXPOSE: about to be sealed.
         let body = envelope::seal(&self.batch_key_of(&salt), BOUND_TO, plain.expose(), &*self.entropy);
         sealed.extend_from_slice(&body.map_err(Refusal::bug)?);
-        let mut text = BATCH_PREFIX.to_owned();
+        // Room for all of it at once: a text that grows leaves copies of the token behind.
+        let mut text = String::with_capacity(BATCH_PREFIX.len() + sealed.len().div_ceil(3) * 4);
+        text.push_str(BATCH_PREFIX);
         URL_SAFE_NO_PAD.encode_string(&sealed, &mut text);
         let text = SecretText::new(text);
         // EXPOSE: its length.
