@@ -72,9 +72,16 @@ impl Leases {
         if ttl.is_zero() {
             return Err(Refusal::denied());
         }
+        let (id, record) = self.lease_of(made, now, ttl)?;
+        Ok((id, record, life.warnings.into_iter().next()))
+    }
+
+    /// The lease of this life, under a name of its own.
+    fn lease_of(&self, made: &Made<'_>, now: Wall, ttl: Duration) -> Result<(String, LeaseRecord), Refusal> {
+        let grant = &made.grant;
         let id = format!("{}/{}", made.path, ids::base62(&*self.entropy, TAIL).map_err(Refusal::bug)?);
         let record = LeaseRecord {
-            mount: facts.uuid.clone(),
+            mount: made.mount.facts().uuid.clone(),
             kind: grant.kind.to_owned(),
             facts: grant.facts.duplicate(),
             token: made.owner.token.map(TokenKey::hex),
@@ -91,7 +98,7 @@ impl Leases {
             given_up: false,
             failure: None,
         };
-        Ok((id, record, life.warnings.into_iter().next()))
+        Ok((id, record))
     }
 
     /// The lease comes and the engine's intent goes, in one transaction, while the token cannot be revoked.
@@ -146,7 +153,8 @@ impl Leases {
     }
 
     async fn keep_as_ended(&self, made: &Made<'_>) -> Result<(), Refusal> {
-        let (id, mut record, _) = self.plan(made)?;
+        // Whatever kept it from being leased, such as lifetimes that leave no time, must not keep it from being ended.
+        let (id, mut record) = self.lease_of(made, self.clock.wall(), Duration::ZERO)?;
         (record.token, record.revoked, record.due, record.tries) = (None, true, 0, 1);
         let mut batch = self.kept(ViewBatch::new(), &id, &record)?;
         if let (Some(intent), Some(view)) = (&made.grant.intent, made.mount.view()) {
