@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let Ok(input) = RawInput::from_json(SecretText::new(text.to_owned())) else { return };
-    if text.trim().is_empty() {
+    // No body and Go's nil map are both the empty object.
+    if matches!(text.trim(), "" | "null") {
         assert!(input.has_no_pairs());
         return;
     }

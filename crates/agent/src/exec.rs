@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::inject::Injected;
+use coffre_source::inject::Injected;
 
 /// Secrets are not available or not valid; the program was not started.
 pub const UNAVAILABLE: u8 = 125;

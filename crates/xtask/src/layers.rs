@@ -14,6 +14,9 @@ use crate::workspace::{self, Member};
 const ASYNC: &[&str] = &["tokio", "futures-util", "hyper", "hyper-util", "reqwest", "axum", "tokio-rustls"];
 const HTTP: &[&str] = &["http", "http-body-util", "hyper", "hyper-util", "reqwest", "axum"];
 
+/// The half that talks to a server, as seen from the server: it links none of these, and these may use the client.
+const CLIENT_SIDE: &[&str] = &["coffre-client", "coffre-source", "coffre-app"];
+
 /// The one crate with a lint table of its own.
 const UNSAFE_CRATE: &str = "coffre-secret";
 
@@ -98,15 +101,15 @@ fn ignorance(member: &Member) -> Vec<String> {
     let name = member.name.as_str();
     let layer = member.layer.unwrap_or(0);
     let mut forbidden: Vec<(&str, &str)> = Vec::new();
-    if layer <= 1 || matches!(name, "coffre-api" | "coffre-policy") {
+    if layer <= 1 || matches!(name, "coffre-api" | "coffre-policy" | "coffre-cache") {
         forbidden.extend(ASYNC.iter().map(|used| (*used, "this half is synchronous and does no I/O")));
     }
     let may_speak_http = layer >= 8 || name == "coffre-client";
     if !may_speak_http {
         forbidden.extend(HTTP.iter().map(|used| (*used, "HTTP stays at the rim, in `http` and `client`")));
     }
-    if layer <= 7 || name == "coffre-http" {
-        forbidden.push(("coffre-client", "the server does not know its own client"));
+    if (layer <= 7 || name == "coffre-http") && !CLIENT_SIDE.contains(&name) {
+        forbidden.extend(CLIENT_SIDE.iter().map(|used| (*used, "the server does not know its own client")));
     }
     forbidden.push(("openssl", "TLS is rustls"));
     forbidden.push(("native-tls", "TLS is rustls"));

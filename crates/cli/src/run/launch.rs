@@ -4,16 +4,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coffre_agent::environment::Environment;
 use coffre_agent::exec::{self, UNAVAILABLE};
-use coffre_agent::identity::Identity;
-use coffre_agent::inject::Injected;
-use coffre_agent::resolve::Origin;
-use coffre_agent::start::{Plan, Started, start};
 use coffre_ambient::SystemClock;
 use coffre_client::Client;
 use coffre_dotenv::{Dialect, Document};
 use coffre_manifest::Manifest;
+use coffre_source::environment::Environment;
+use coffre_source::identity::Identity;
+use coffre_source::inject::Injected;
+use coffre_source::resolve::Origin;
+use coffre_source::start::{Plan, Started, start};
 
 use crate::args::Flag;
 use crate::args::global::variable;

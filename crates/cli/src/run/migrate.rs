@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coffre_agent::environment::Environment;
 use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_manifest::Manifest;
 use coffre_migrate::{
@@ -16,6 +15,7 @@ use coffre_migrate::{
     VaultErrorKind, Work, classify, draft, plan as make_plan, status as read_status, survey,
 };
 use coffre_secret::SecretText;
+use coffre_source::environment::Environment;
 
 use crate::args::Flag;
 use crate::args::global::{Format, variable};

@@ -8,11 +8,11 @@ use coffre_dotenv::{Document, Interpolation, Precedence, Values};
 use coffre_manifest::Manifest;
 use coffre_secret::SecretText;
 
+use crate::decision::{self, Decision, Probe, Setting, Why};
 use crate::environment::{Environment, STATED_BY};
 use crate::identity::Identity;
 use crate::inject::{check_name, is_for_us};
 use crate::resolve::{self, Incomplete, Origin, Outside, Resolved};
-use crate::source::{self, Decision, Probe, Setting, Why};
 
 /// The pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -113,7 +113,7 @@ pub async fn start(
 ) -> Result<Started, Refusal> {
     let dev = plan.environment.is_dev();
     let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
-    let mut started = match (source::before_probe(setting), plan.client) {
+    let mut started = match (decision::before_probe(setting), plan.client) {
         (Decision::Ask, Some(client)) => ask(plan, client, identity()?, report).await,
         (Decision::Dotenv(why), _) => from_dotenv(plan, why, report),
         _ => Err(Refusal::NoAddress { environment: described(plan.environment) }),
@@ -163,7 +163,7 @@ async fn ask(
         let probe = probe_of(&error);
         let waited = plan.clock.boot().saturating_sub(began);
         let address = client.address().to_owned();
-        match source::after_probe(dev, probe) {
+        match decision::after_probe(dev, probe) {
             Decision::Dotenv(why) => {
                 report(&format!("{address}: {error}"));
                 return from_dotenv(plan, why, report);
