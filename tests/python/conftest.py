@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from coffre_server import DevServer, Server
+from postgres_server import PostgresServer
+from real_process import Missing
+from redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -72,3 +75,25 @@ def dev_server(binary, tmp_path_factory):
     server = DevServer(binary, tmp_path_factory.mktemp("dev")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A real PostgreSQL, shared: make a database or a role of your own in it."""
+    yield from real(PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """A real Redis, shared: do not flush it, and take keys of your own."""
+    yield from real(RedisServer)
+
+
+def real(kind):
+    """The running server; a visible skip where it is not installed."""
+    try:
+        server = kind()
+    except Missing as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server
