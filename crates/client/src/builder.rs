@@ -45,7 +45,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// `https://host:port`, optionally with a path in front of `/v1`. Default `https://127.0.0.1:8200`.
+    /// `https://host:port`, optionally with a path in front of `/v1`; or `unix:///absolute/path`, a socket on this host
+    /// such as the agent's. Default `https://127.0.0.1:8200`.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = address.into();
@@ -170,7 +171,11 @@ impl Builder {
 
     /// Checks the settings and reads the files.
     pub fn build(self) -> Result<Client, Error> {
-        let base = base_url(&self.address)?;
+        let place = place(&self.address)?;
+        let base = match &place {
+            Place::Network(url) => url.clone(),
+            Place::Socket(_) => base_url(SOCKET_BASE)?,
+        };
         let tls = self.tls.build(base.scheme() == "https")?;
         let mut headers = HeaderMap::new();
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
@@ -196,20 +201,49 @@ impl Builder {
             let proxy = reqwest::Proxy::all(proxy).map_err(|_| config("the proxy's address is not a URL"))?;
             http = http.proxy(proxy);
         }
+        let address = match &place {
+            Place::Network(url) => url.as_str().trim_end_matches('/').to_owned(),
+            Place::Socket(path) => {
+                http = http.unix_socket(path.as_path());
+                format!("unix://{}", path.display())
+            }
+        };
         let http =
             http.build().map_err(|cause| config("cannot make a client").caused_by(cause.without_url()))?;
         let settings = Settings {
             http,
             base,
+            address,
             headers,
             retries: self.retries,
             backoff: self.backoff,
-            follow_redirect: self.follow_redirect,
+            // A socket's server has nowhere to send anybody.
+            follow_redirect: self.follow_redirect && matches!(place, Place::Network(_)),
             verifies_tls: !self.tls.skip_verify,
             entropy: self.entropy,
         };
         Ok(Client::assemble(settings, self.token))
     }
+}
+
+/// What requests over a socket carry as their host.
+const SOCKET_BASE: &str = "http://localhost";
+
+/// Where the server is.
+enum Place {
+    Network(Url),
+    Socket(PathBuf),
+}
+
+fn place(address: &str) -> Result<Place, Error> {
+    let Some(path) = address.trim().strip_prefix("unix:") else {
+        return base_url(address).map(Place::Network);
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if !path.starts_with('/') || path.contains('\0') {
+        return Err(config("the address of a socket is written as unix:///run/coffre/agent.sock"));
+    }
+    Ok(Place::Socket(PathBuf::from(path)))
 }
 
 fn base_url(address: &str) -> Result<Url, Error> {

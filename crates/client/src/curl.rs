@@ -4,6 +4,9 @@ impl Client {
     /// The curl command that sends the same request. The token is not in it: the command asks for it when it is run.
     pub fn curl(&self, request: &Request) -> Result<String, Error> {
         let mut words = vec!["curl".to_owned()];
+        if let Some(socket) = self.address().strip_prefix("unix://") {
+            words.push(format!("--unix-socket {}", quoted(socket)));
+        }
         if !self.verifies_tls() {
             words.push("--insecure".to_owned());
         }

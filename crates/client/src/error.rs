@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// What kind of failure it was; each kind asks the caller for something different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +43,22 @@ struct Inner {
     status: Option<u16>,
     messages: Vec<String>,
     advice: Option<&'static str>,
+    retry_after: Option<Duration>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// A failure of `action` (for example `read atmr/data/prod/x`).
     pub(crate) fn new(kind: ErrorKind, action: impl Into<String>) -> Self {
-        let inner =
-            Inner { kind, action: action.into(), status: None, messages: vec![], advice: None, cause: None };
+        let inner = Inner {
+            kind,
+            action: action.into(),
+            status: None,
+            messages: vec![],
+            advice: None,
+            retry_after: None,
+            cause: None,
+        };
         Self(Box::new(inner))
     }
 
@@ -73,6 +82,12 @@ impl Error {
     }
 
     #[must_use]
+    pub(crate) fn asking_to_wait(mut self, pause: Option<Duration>) -> Self {
+        self.0.retry_after = pause;
+        self
+    }
+
+    #[must_use]
     pub(crate) fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
         self.0.cause = Some(Box::new(cause));
         self
@@ -86,6 +101,11 @@ impl Error {
     /// The HTTP status, if an answer came.
     pub fn status(&self) -> Option<u16> {
         self.0.status
+    }
+
+    /// How long the server asked to be left alone (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// What was being done: the operation and the path, without parameters.

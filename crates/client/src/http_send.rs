@@ -6,14 +6,18 @@ use bytes::Bytes;
 use coffre_ambient::Entropy;
 use coffre_secret::{SecretText, SecretVec};
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
+use tracing::Instrument as _;
 
 use crate::retry::{Attempt, may_repeat, pause};
 use crate::{Builder, Envelope, Error, ErrorKind, Op, Request};
 
 /// Larger answers are refused: nothing that this client asks for comes near it.
 const LARGEST_ANSWER: usize = 64 << 20;
+
+/// A server that asks for a longer pause is not waited for within one call; [`Error::retry_after`] tells the caller.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(10);
 
 /// A client with its settings and, usually, a token. Cloning is cheap and shares the connections.
 #[derive(Clone)]
@@ -26,6 +30,7 @@ pub struct Client {
 pub(crate) struct Settings {
     pub(crate) http: reqwest::Client,
     pub(crate) base: Url,
+    pub(crate) address: String,
     pub(crate) headers: HeaderMap,
     pub(crate) retries: u32,
     pub(crate) backoff: (Duration, Duration),
@@ -40,6 +45,7 @@ pub struct Answer {
     status: u16,
     body: SecretVec,
     action: String,
+    retry_after: Option<Duration>,
 }
 
 impl Client {
@@ -77,7 +83,12 @@ impl Client {
 
     /// The server's address.
     pub fn address(&self) -> &str {
-        self.settings.base.as_str().trim_end_matches('/')
+        &self.settings.address
+    }
+
+    /// Whether the server is reached over a socket on this host, which an agent serves: it has its own identity.
+    pub fn is_local_socket(&self) -> bool {
+        self.settings.address.starts_with("unix:")
     }
 
     /// The server's host name.
@@ -134,18 +145,29 @@ impl Client {
             // EXPOSE: copied once into a buffer that is wiped when the last attempt is over.
             Bytes::from_owner(Wiped(SecretVec::new(body.expose().as_bytes().to_vec())))
         });
+        let span = tracing::debug_span!("vault_request", op = request.op.word(), path = request.path);
+        self.attempts(&request, &url, body.as_ref()).instrument(span).await
+    }
+
+    async fn attempts(&self, request: &Request, url: &Url, body: Option<&Bytes>) -> Result<Answer, Error> {
         let mut left = request.retries.unwrap_or(self.settings.retries);
         loop {
-            let result = self.attempt(&request, &url, body.as_ref()).await;
+            let result = self.attempt(request, url, body).await;
             let attempt = match &result {
                 Ok(answer) => Attempt::Answered(answer.status),
                 Err(failed) => failed.attempt,
             };
-            if left == 0 || !may_repeat(request.op, attempt) {
+            let again = left > 0 && may_repeat(request.op, attempt);
+            match &result {
+                Ok(answer) => tracing::debug!(status = answer.status, again, "answered"),
+                Err(failed) => tracing::debug!(kind = ?failed.error.kind(), again, "failed"),
+            }
+            if !again {
                 return result.map_err(|failed| failed.error);
             }
             left -= 1;
-            tokio::time::sleep(self.pause()).await;
+            let asked = result.ok().and_then(|answer| answer.retry_after).unwrap_or_default();
+            tokio::time::sleep(self.pause().max(asked.min(LONGEST_ASKED_PAUSE))).await;
         }
     }
 
@@ -158,7 +180,8 @@ impl Client {
     }
 
     pub(crate) fn url(&self, request: &Request) -> Result<Url, Error> {
-        let text = format!("{}{}", self.address(), request.target()?);
+        let base = self.settings.base.as_str().trim_end_matches('/');
+        let text = format!("{base}{}", request.target()?);
         Url::parse(&text).map_err(|cause| Error::new(ErrorKind::Invalid, request.action()).caused_by(cause))
     }
 
@@ -210,6 +233,7 @@ impl Client {
 
     async fn collect(&self, request: &Request, mut response: reqwest::Response) -> Result<Answer, Failed> {
         let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(asked_pause);
         let expected = response.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(4096);
         // Reserved at once, so that growing leaves no copies behind.
         let mut body = SecretVec::new(Vec::with_capacity(expected.min(LARGEST_ANSWER)));
@@ -220,7 +244,7 @@ impl Client {
             }
             body.expose_mut().extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body, action: request.action() })
+        Ok(Answer { status, body, action: request.action(), retry_after })
     }
 }
 
@@ -293,8 +317,14 @@ impl Answer {
         }
         let kind = kind_of(self.status, &messages, token.is_some());
         let error = Error::new(kind, self.action.as_str()).with_status(self.status);
+        let error = error.asking_to_wait(self.retry_after);
         messages.into_iter().filter(|message| !message.is_empty()).fold(error, Error::message)
     }
+}
+
+/// `Retry-After` in seconds (RFC 9110, 10.2.3); the form with a date is not used by any Vault.
+fn asked_pause(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Vault numbers its combined errors over several lines; one line reads better in a log.

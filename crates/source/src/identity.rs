@@ -1,12 +1,15 @@
 //! Who the application is to the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use coffre_client::{Client, Error, login};
+use coffre_client::{Auth, Client, Error, login};
 use coffre_secret::SecretText;
 
 /// Identity files are small.
 const LARGEST: u64 = 64 << 10;
+
+/// Where a pod's token is mounted.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// How the token is got.
 #[derive(Debug)]
@@ -20,8 +23,28 @@ pub enum Identity {
         /// Its secret, if the role wants one.
         secret_id: Option<SecretId>,
     },
+    /// Kubernetes: the pod's service account.
+    Kubernetes {
+        /// Where the method is enabled, `kubernetes` by default.
+        mount: String,
+        /// The method's role.
+        role: String,
+        /// The pod's token, which the cluster replaces: read anew at every login.
+        token_file: PathBuf,
+    },
+    /// A name and a password.
+    Userpass {
+        /// Where the method is enabled, `userpass` by default.
+        mount: String,
+        /// The name.
+        username: String,
+        /// The password.
+        password: SecretText,
+    },
     /// A token that is already there.
     Token(SecretText),
+    /// None of our own: an agent on this host, reached over a socket, asks in its name.
+    Agent,
 }
 
 /// AppRole's secret.
@@ -39,7 +62,7 @@ pub enum NoIdentity {
     /// Nothing was given.
     #[error(
         "there is no identity: set VAULT_ROLE_ID and VAULT_SECRET_ID (or VAULT_ROLE_ID_FILE and VAULT_SECRET_ID_FILE), \
-         or, in development, VAULT_TOKEN"
+         or VAULT_KUBERNETES_ROLE in a pod, or, in development, VAULT_TOKEN"
     )]
     Nothing,
     /// A file could not be read.
@@ -56,15 +79,18 @@ pub enum NoIdentity {
 }
 
 impl Identity {
-    /// Reads `ROLE_ID`, `SECRET_ID`, `WRAPPED_SECRET_ID` (each also as `…_FILE`), `APPROLE_MOUNT` and `TOKEN` through
-    /// `lookup`, which adds the prefixes. An AppRole wins over a token. `stored` is a token kept by `login`.
+    /// Reads through `lookup`, which adds the prefixes, in this order:
+    /// 1. `ROLE_ID` with `SECRET_ID` or `WRAPPED_SECRET_ID` (each also as `…_FILE`), `APPROLE_MOUNT`;
+    /// 2. `KUBERNETES_ROLE`, `KUBERNETES_MOUNT`, `KUBERNETES_TOKEN_FILE`;
+    /// 3. `USERNAME` with `PASSWORD` (also `…_FILE`), `USERPASS_MOUNT`;
+    /// 4. `TOKEN`, then `stored`, a token kept by `login`;
+    /// 5. nothing, where `AGENT_ADDR` or `ADDR` is a socket of this host.
     pub fn of(
         lookup: &dyn Fn(&str) -> Option<String>,
         stored: Option<SecretText>,
     ) -> Result<Self, NoIdentity> {
         let Some(role_id) = value_or_file(lookup, "ROLE_ID")? else {
-            let token = lookup("TOKEN").map(SecretText::new).or(stored).filter(|token| !token.is_empty());
-            return token.map(Self::Token).ok_or(NoIdentity::Nothing);
+            return Self::without_role(lookup, stored);
         };
         let mount = lookup("APPROLE_MOUNT").unwrap_or_else(|| "approle".to_owned());
         let secret_id = match value_or_file(lookup, "WRAPPED_SECRET_ID")? {
@@ -74,26 +100,75 @@ impl Identity {
         Ok(Self::AppRole { mount, role_id, secret_id })
     }
 
+    fn without_role(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        stored: Option<SecretText>,
+    ) -> Result<Self, NoIdentity> {
+        let stated = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let mount = |name: &str, usual: &str| stated(name).unwrap_or_else(|| usual.to_owned());
+        if let Some(role) = stated("KUBERNETES_ROLE") {
+            let token_file = PathBuf::from(mount("KUBERNETES_TOKEN_FILE", POD_TOKEN));
+            return Ok(Self::Kubernetes { mount: mount("KUBERNETES_MOUNT", "kubernetes"), role, token_file });
+        }
+        if let (Some(username), Some(password)) = (stated("USERNAME"), value_or_file(lookup, "PASSWORD")?) {
+            return Ok(Self::Userpass { mount: mount("USERPASS_MOUNT", "userpass"), username, password });
+        }
+        let token = lookup("TOKEN").map(SecretText::new).or(stored).filter(|token| !token.is_empty());
+        let address = stated("AGENT_ADDR").or_else(|| stated("ADDR"));
+        let socket = address.is_some_and(|address| address.trim().starts_with("unix:"));
+        token.map(Self::Token).or_else(|| socket.then_some(Self::Agent)).ok_or(NoIdentity::Nothing)
+    }
+
     /// Logs in. After a wrapped secret_id was opened it is kept, since it opens only once.
     pub async fn client(&mut self, client: &Client) -> Result<LoggedIn, Error> {
-        let (mount, role_id, secret_id) = match self {
-            Self::Token(token) => {
-                let client = client.with_token(token.duplicate());
-                return Ok(LoggedIn { client, own_token: false });
-            }
-            Self::AppRole { mount, role_id, secret_id } => (mount, role_id, secret_id),
-        };
-        if let Some(SecretId::Wrapped(token)) = secret_id {
-            let opened = login::unwrap_secret_id(client, mount, token).await?;
-            *secret_id = Some(SecretId::Plain(opened));
-        }
-        let plain = match secret_id {
-            Some(SecretId::Plain(plain)) => Some(&*plain),
-            _ => None,
-        };
-        let auth = login::approle(client, mount, role_id, plain).await?;
-        Ok(LoggedIn { client: client.with_token(auth.client_token), own_token: true })
+        Ok(match self.log_in(client).await? {
+            Got::Auth(auth) => LoggedIn {
+                client: client.with_token(auth.client_token.duplicate()),
+                own_token: true,
+                auth: Some(auth),
+            },
+            Got::Theirs(client) => LoggedIn { client, own_token: false, auth: None },
+        })
     }
+
+    async fn log_in(&mut self, client: &Client) -> Result<Got, Error> {
+        match self {
+            Self::Token(token) => Ok(Got::Theirs(client.with_token(token.duplicate()))),
+            Self::Agent => Ok(Got::Theirs(client.without_token())),
+            Self::Kubernetes { mount, role, token_file } => {
+                let jwt = read_file(token_file).map_err(|cause| login::unreadable(token_file, cause))?;
+                login::kubernetes(client, mount, role, &jwt).await.map(Got::Auth)
+            }
+            Self::Userpass { mount, username, password } => {
+                login::userpass(client, mount, username, password).await.map(Got::Auth)
+            }
+            Self::AppRole { mount, role_id, secret_id } => {
+                approle(client, mount, role_id, secret_id).await.map(Got::Auth)
+            }
+        }
+    }
+}
+
+enum Got {
+    Auth(Auth),
+    Theirs(Client),
+}
+
+async fn approle(
+    client: &Client,
+    mount: &str,
+    role_id: &SecretText,
+    secret_id: &mut Option<SecretId>,
+) -> Result<Auth, Error> {
+    if let Some(SecretId::Wrapped(token)) = secret_id {
+        let opened = login::unwrap_secret_id(client, mount, token).await?;
+        *secret_id = Some(SecretId::Plain(opened));
+    }
+    let plain = match secret_id {
+        Some(SecretId::Plain(plain)) => Some(&*plain),
+        _ => None,
+    };
+    login::approle(client, mount, role_id, plain).await
 }
 
 /// A client that may read.
@@ -103,6 +178,8 @@ pub struct LoggedIn {
     pub client: Client,
     /// Whether the token was made for this start, so that it can be ended after it.
     pub own_token: bool,
+    /// What the login said, unless the token was there before: how long it lives, what it may.
+    pub auth: Option<Auth>,
 }
 
 fn value_or_file(
@@ -115,20 +192,22 @@ fn value_or_file(
     }
     let variable = format!("{name}_FILE");
     let Some(path) = lookup(&variable).map(PathBuf::from) else { return Ok(None) };
-    let read = || {
-        let mut text = SecretText::default();
-        let file = std::io::Read::take(std::fs::File::open(&path)?, LARGEST);
-        let read = std::io::Read::read_to_string(&mut { file }, text.expose_mut())?;
-        if read as u64 == LARGEST {
-            return Err(std::io::Error::other("it is larger than 64 KiB, and no identity"));
-        }
-        Ok(text)
-    };
-    match read() {
-        // EXPOSE: trimmed; wrapped again.
-        Ok(text) => Ok(Some(trimmed(text.expose())).filter(|value| !value.is_empty())),
+    match read_file(&path) {
+        Ok(text) => Ok(Some(text).filter(|value| !value.is_empty())),
         Err(source) => Err(NoIdentity::File { variable, path, source }),
     }
+}
+
+/// A small text, without the white space around it.
+fn read_file(path: &Path) -> std::io::Result<SecretText> {
+    let mut text = SecretText::default();
+    let file = std::io::Read::take(std::fs::File::open(path)?, LARGEST);
+    let read = std::io::Read::read_to_string(&mut { file }, text.expose_mut())?;
+    if read as u64 == LARGEST {
+        return Err(std::io::Error::other("it is larger than 64 KiB, and no identity"));
+    }
+    // EXPOSE: trimmed; wrapped again.
+    Ok(SecretText::from(text.expose().trim()))
 }
 
 #[cfg(test)]
@@ -149,6 +228,17 @@ mod tests {
         let wrapped = of(&[("ROLE_ID", "r"), ("WRAPPED_SECRET_ID", "w"), ("SECRET_ID", "s")], None).unwrap();
         assert!(matches!(wrapped, Identity::AppRole { secret_id: Some(SecretId::Wrapped(_)), .. }));
         assert!(matches!(of(&[("TOKEN", "t")], None).unwrap(), Identity::Token(_)));
+        let pod = of(&[("KUBERNETES_ROLE", "web"), ("TOKEN", "t")], None).unwrap();
+        assert!(matches!(pod, Identity::Kubernetes { mount, .. } if mount == "kubernetes"));
+        let person = of(&[("USERNAME", "u"), ("PASSWORD", "p")], None).unwrap();
+        assert!(matches!(person, Identity::Userpass { mount, .. } if mount == "userpass"));
+        assert!(
+            matches!(of(&[("USERNAME", "u")], None), Err(NoIdentity::Nothing)),
+            "half an identity is none"
+        );
+        assert!(matches!(of(&[("ADDR", "unix:///run/a.sock")], None), Ok(Identity::Agent)));
+        let own = of(&[("ADDR", "unix:///run/a.sock"), ("TOKEN", "t")], None);
+        assert!(matches!(own, Ok(Identity::Token(_))), "an identity of its own wins");
         assert!(matches!(of(&[], Some("t")).unwrap(), Identity::Token(_)));
         assert!(matches!(of(&[("ROLE_ID", " ")], None), Err(NoIdentity::Nothing)));
         for file in ["/none", "/dev/zero"] {
