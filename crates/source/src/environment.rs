@@ -126,6 +126,14 @@ impl fmt::Display for Marker {
     }
 }
 
+/// Whether somebody asked to go back to `.env` with `USE_VAULT=false` (or `0`, `no`, `off`). Anything else is no such
+/// wish: a typing error must not take production off its vault.
+#[must_use]
+pub fn rolled_back(lookup: &dyn Fn(&str) -> Option<String>) -> bool {
+    lookup("USE_VAULT")
+        .is_some_and(|value| matches!(value.trim().to_lowercase().as_str(), "false" | "0" | "no" | "off"))
+}
+
 /// Different spellings of the usual names find whichever one the manifest uses.
 fn named(stated: &str, known: &[String]) -> Option<String> {
     let stated = stated.to_lowercase();

@@ -9,7 +9,7 @@ use coffre_ambient::SystemClock;
 use coffre_client::Client;
 use coffre_dotenv::{Dialect, Document};
 use coffre_manifest::Manifest;
-use coffre_source::environment::Environment;
+use coffre_source::environment::{Environment, rolled_back};
 use coffre_source::identity::Identity;
 use coffre_source::inject::Injected;
 use coffre_source::resolve::Origin;
@@ -193,11 +193,6 @@ fn pinned(stated: &str, file: std::io::Result<Vec<u8>>) -> Vec<String> {
         split.filter(|word| !word.is_empty() && !word.starts_with('#')).map(str::to_owned).collect()
     };
     words(stated).into_iter().chain(words(&file)).collect()
-}
-
-fn rolled_back(lookup: &dyn Fn(&str) -> Option<String>) -> bool {
-    lookup("USE_VAULT")
-        .is_some_and(|value| matches!(value.to_lowercase().as_str(), "false" | "0" | "no" | "off"))
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
