@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from real_process import Missing
 from redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# The package `coffre` as `cargo xtask package` stages it.
+PACKAGE = Path(os.environ.get("COFFRE_PACKAGE") or REPOSITORY / "target/python")
+sys.path.insert(0, str(PACKAGE))
 
 # What a shell starts in the background ignores Ctrl-C, and hands that on to what it starts itself. Tests of signals need
 # the ordinary way.

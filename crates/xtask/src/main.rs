@@ -13,6 +13,7 @@ mod layers;
 mod licences;
 mod masked;
 mod measure;
+mod package;
 mod python;
 mod rules;
 mod step;
@@ -29,6 +30,7 @@ usage: cargo xtask <command>
   ci               everything the pipeline checks, cheapest first
   test             Rust tests, then the Python tests against the built binary
   clients          the conformance scripts of the public client libraries alone
+  package          the Python package, staged in target/python; --wheel: a release wheel in target/wheels
   venv             the Python environment of the tests; prints its interpreter
   layers           each crate uses only the layers below it
   tidy             size table of our own code; caps, module docs, names, licences
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(),
         Some("test") => test::run().and_then(test::Outcome::into_result),
         Some("clients") => clients::run(),
+        Some("package") => package::run(rest),
         Some("venv") => python::run(),
         Some("layers") => layers::run(),
         Some("tidy") => tidy::run(),

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::clients;
+use crate::package;
 use crate::python::{self, Missing, Python};
 use crate::step;
 use crate::tally::Tally;
@@ -77,6 +78,10 @@ pub(crate) fn run_with(sizes: &[(&str, &str)]) -> Result<Outcome> {
         return Ok(outcome);
     }
     outcome.add("cargo test", rust(python.as_ref(), sizes)?);
+    if let Err(error) = package::stage() {
+        println!("package: FAILED: {error:#}");
+        outcome.add("python package", Tally::FAILED);
+    }
     for folder in PYTHON_TESTS.iter().filter(|folder| root.join(folder).exists()) {
         let tally = match &python {
             Some(python) => pytest(python, folder, sizes)?,

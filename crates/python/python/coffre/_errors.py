@@ -1,0 +1,62 @@
+"""What can go wrong. No message, attribute or cause holds a value."""
+
+from __future__ import annotations
+
+
+class CoffreError(Exception):
+    """Base of all errors of this package.
+
+    ``kind`` is a stable word for programs, ``retryable`` says whether the same call may succeed later without anybody
+    changing anything. The text is for people: what happened, and what to do next.
+    """
+
+    kind: str = "internal"
+    retryable: bool = False
+
+    def __init__(self, message: str, kind: str | None = None, retryable: bool | None = None) -> None:
+        super().__init__(message)
+        if kind is not None:
+            self.kind = kind
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __reduce__(self) -> tuple[type[CoffreError], tuple[str, str, bool]]:
+        return type(self), (str(self), self.kind, self.retryable)
+
+
+class Unavailable(CoffreError):
+    """The server did not answer in time, and there is no value that may still be used."""
+
+    kind = "unavailable"
+    retryable = True
+
+
+class Stale(CoffreError):
+    """There was a value, but the server has not confirmed it for longer than is allowed."""
+
+    kind = "stale"
+    retryable = True
+
+
+class Denied(CoffreError):
+    """The server refuses this to the application's identity."""
+
+    kind = "denied"
+
+
+class Gone(CoffreError):
+    """The secret was deleted or destroyed."""
+
+    kind = "gone"
+
+
+class NotFound(CoffreError):
+    """Nothing is there: no such variable, path or field."""
+
+    kind = "not-found"
+
+
+class SourceError(CoffreError):
+    """Where secrets come from could not be decided, or the decision is to refuse. The application should not start."""
+
+    kind = "source"

@@ -1,0 +1,3 @@
+"""The compiled half; for the modules of this package alone."""
+
+__version__: str
