@@ -1,9 +1,9 @@
 //! From flags, environment and token file to a client.
 
-use std::time::Duration;
-
 use coffre_client::{Builder, Client};
 use coffre_secret::SecretText;
+use coffre_source::connect;
+pub(crate) use coffre_source::connect::duration;
 
 use crate::args::Parsed;
 use crate::args::global::variable;
@@ -39,8 +39,7 @@ pub(crate) fn token(world: &World) -> Result<Option<SecretText>, Failure> {
 
 /// The address that flags or environment give, if any.
 pub(crate) fn address(parsed: &Parsed, env: &dyn Lookup) -> Option<String> {
-    let chosen = |flag: &str, name: &str| parsed.one(flag).map(str::to_owned).or_else(|| variable(env, name));
-    chosen("agent-address", "AGENT_ADDR").or_else(|| chosen("address", "ADDR"))
+    connect::address(&|name| chosen(parsed, env, name))
 }
 
 /// The settings that flags and environment give, still open to changes.
@@ -49,45 +48,9 @@ pub(crate) fn builder(
     env: &dyn Lookup,
     token: Option<SecretText>,
 ) -> Result<Builder, Failure> {
-    let chosen = |flag: &str, name: &str| parsed.one(flag).map(str::to_owned).or_else(|| variable(env, name));
-    let mut builder = Client::builder();
-    if let Some(address) = address(parsed, env) {
-        builder = builder.address(address);
-    }
+    let mut builder = connect::builder(&|name| chosen(parsed, env, name))?;
     if let Some(token) = token {
         builder = builder.token(token);
-    }
-    if let Some(namespace) = chosen("namespace", "NAMESPACE") {
-        builder = builder.namespace(namespace);
-    }
-    if let Some(file) = chosen("ca-cert", "CACERT") {
-        builder = builder.ca_file(file);
-    } else if let Some(pem) = variable(env, "CACERT_BYTES") {
-        builder = builder.ca_pem(pem);
-    } else if let Some(dir) = chosen("ca-path", "CAPATH") {
-        builder = builder.ca_dir(dir);
-    }
-    if let Some(file) = chosen("client-cert", "CLIENT_CERT") {
-        builder = builder.client_cert(file);
-    }
-    if let Some(file) = chosen("client-key", "CLIENT_KEY") {
-        builder = builder.client_key(file);
-    }
-    if let Some(name) = chosen("tls-server-name", "TLS_SERVER_NAME") {
-        builder = builder.tls_server_name(name);
-    }
-    builder = builder.danger_skip_verify(switched(parsed, env, "tls-skip-verify", "SKIP_VERIFY")?);
-    builder = builder.follow_redirect(!switched(parsed, env, "disable-redirects", "DISABLE_REDIRECTS")?);
-    if let Some(proxy) = variable(env, "PROXY_ADDR").or_else(|| variable(env, "HTTP_PROXY")) {
-        builder = builder.proxy(proxy);
-    }
-    if let Some(text) = variable(env, "CLIENT_TIMEOUT") {
-        builder =
-            builder.timeout(duration(&text).ok_or(format!("VAULT_CLIENT_TIMEOUT: {text:?} is no duration"))?);
-    }
-    if let Some(text) = variable(env, "MAX_RETRIES") {
-        builder =
-            builder.retries(text.parse().map_err(|_| format!("VAULT_MAX_RETRIES: {text:?} is no number"))?);
     }
     for (name, value) in parsed.pairs("header")? {
         if name.to_lowercase().starts_with("x-vault-") {
@@ -107,60 +70,22 @@ pub(crate) fn builder(
     Ok(builder)
 }
 
-fn switched(parsed: &Parsed, env: &dyn Lookup, flag: &str, name: &str) -> Result<bool, String> {
-    if let Some(on) = parsed.switch(flag) {
-        return Ok(on);
-    }
-    match variable(env, name) {
-        None => Ok(false),
-        Some(text) => {
-            crate::args::go_bool(&text).ok_or(format!("VAULT_{name}: {text:?} is neither true nor false"))
+/// The flag that goes with a variable, if it was given, else the variable.
+fn chosen(parsed: &Parsed, env: &dyn Lookup, name: &str) -> Option<String> {
+    let flag = match name {
+        "AGENT_ADDR" => "agent-address",
+        "ADDR" => "address",
+        "NAMESPACE" => "namespace",
+        "CACERT" => "ca-cert",
+        "CAPATH" => "ca-path",
+        "CLIENT_CERT" => "client-cert",
+        "CLIENT_KEY" => "client-key",
+        "TLS_SERVER_NAME" => "tls-server-name",
+        "SKIP_VERIFY" | "DISABLE_REDIRECTS" => {
+            let flag = if name == "SKIP_VERIFY" { "tls-skip-verify" } else { "disable-redirects" };
+            return parsed.switch(flag).map(|on| on.to_string()).or_else(|| variable(env, name));
         }
-    }
-}
-
-/// Seconds, or a Go duration such as `1m30s` or `500ms`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit)?;
-        let seconds = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            "d" => 86_400.0,
-            _ => return None,
-        };
-        let number: f64 = number.parse().ok()?;
-        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("90"), Some(Duration::from_secs(90)));
-        assert_eq!(duration("1m30s"), Some(Duration::from_secs(90)));
-        assert_eq!(duration("1.5h"), Some(Duration::from_secs(5400)));
-        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(duration("7d"), Some(Duration::from_secs(7 * 86_400)));
-        for bad in ["", "s", "1x", "1h5", "-1s", "1.2.3s", "99999999999999999999h"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
+        _ => return variable(env, name),
+    };
+    parsed.one(flag).map(str::to_owned).or_else(|| variable(env, name))
 }

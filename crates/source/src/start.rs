@@ -111,15 +111,54 @@ pub async fn start(
     identity: impl FnOnce() -> Result<Identity, crate::identity::NoIdentity>,
     report: &mut dyn FnMut(&str),
 ) -> Result<Started, Refusal> {
-    let dev = plan.environment.is_dev();
-    let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
-    let mut started = match (decision::before_probe(setting), plan.client) {
-        (Decision::Ask, Some(client)) => ask(plan, client, identity()?, report).await,
-        (Decision::Dotenv(why), _) => from_dotenv(plan, why, report),
-        _ => Err(Refusal::NoAddress { environment: described(plan.environment) }),
-    }?;
+    let mut identity = Some(identity);
+    let mut known = None;
+    let ask = async |client: &Client| {
+        if let Some(identity) = identity.take() {
+            known = Some(identity().map_err(Failed::Identity)?);
+        }
+        match &mut known {
+            Some(identity) => attempt(plan, client, identity).await,
+            None => Err(Failed::Identity(crate::identity::NoIdentity::Nothing)),
+        }
+    };
+    let mut started = match decide(plan, ask, report).await? {
+        Decided::Server(values) => Started { values, source: "vault", without_value: vec![] },
+        Decided::Dotenv(started, _) => return Ok(started),
+    };
     leave_out(plan, &mut started.values, report);
     Ok(started)
+}
+
+/// What a decision led to.
+#[derive(Debug)]
+pub enum Decided<T> {
+    /// The server answered: what asking it gave.
+    Server(T),
+    /// `.env` and the process environment, and why.
+    Dotenv(Started, Why),
+}
+
+/// The decision alone: `ask` asks the server, as often as the rule allows. Whatever it gives, only
+/// [`decision::after_probe`] says what follows.
+pub async fn decide<T>(
+    plan: &Plan<'_>,
+    ask: impl AsyncFnMut(&Client) -> Result<T, Failed>,
+    report: &mut dyn FnMut(&str),
+) -> Result<Decided<T>, Refusal> {
+    let dev = plan.environment.is_dev();
+    let setting = Setting { rolled_back: plan.rolled_back, address: plan.client.is_some(), dev };
+    let why = match (decision::before_probe(setting), plan.client) {
+        (Decision::Ask, Some(client)) => match repeat(plan, client, ask, report).await? {
+            Ok(asked) => return Ok(Decided::Server(asked)),
+            Err(why) => why,
+        },
+        (Decision::Dotenv(why), _) => why,
+        _ => return Err(Refusal::NoAddress { environment: described(plan.environment) }),
+    };
+    let mut started = from_dotenv(plan, why, report)?;
+    leave_out(plan, &mut started.values, report);
+    Ok(Decided::Dotenv(started, why))
 }
 
 /// A `.env` file may hold variables for us (`VAULT_ADDR`) or such as steer how programs run (`PYTHONPATH`). They are
@@ -143,21 +182,23 @@ fn leave_out(plan: &Plan<'_>, values: &mut Vec<Resolved>, report: &mut dyn FnMut
     }
 }
 
-async fn ask(
+/// Asks until there is an answer, or a reason for `.env`, or a refusal.
+async fn repeat<T>(
     plan: &Plan<'_>,
     client: &Client,
-    mut identity: Identity,
+    mut ask: impl AsyncFnMut(&Client) -> Result<T, Failed>,
     report: &mut dyn FnMut(&str),
-) -> Result<Started, Refusal> {
+) -> Result<Result<T, Why>, Refusal> {
     let dev = plan.environment.is_dev();
     let began = plan.clock.boot();
     let mut pause = FIRST_PAUSE;
     let mut told = false;
     loop {
-        let error = match attempt(plan, client, &mut identity).await {
-            Ok(values) => return Ok(Started { values, source: "vault", without_value: vec![] }),
+        let error = match ask(client).await {
+            Ok(asked) => return Ok(Ok(asked)),
             Err(Failed::Incomplete(incomplete)) => return Err(incomplete.into()),
             Err(Failed::Dotenv(text)) => return Err(Refusal::Dotenv(text)),
+            Err(Failed::Identity(identity)) => return Err(identity.into()),
             Err(Failed::Call(error)) => error,
         };
         let probe = probe_of(&error);
@@ -166,7 +207,7 @@ async fn ask(
         match decision::after_probe(dev, probe) {
             Decision::Dotenv(why) => {
                 report(&format!("{address}: {error}"));
-                return from_dotenv(plan, why, report);
+                return Ok(Err(why));
             }
             Decision::Wait if waited < plan.wait => {
                 if !told {
@@ -191,10 +232,17 @@ async fn ask(
     }
 }
 
-enum Failed {
+/// Why asking the server gave nothing.
+#[derive(Debug)]
+pub enum Failed {
+    /// A call failed; the rule says what follows.
     Call(Error),
+    /// The server answered, and has not everything.
     Incomplete(Incomplete),
+    /// `.env`, asked for a variable that may stay there, cannot be read.
     Dotenv(String),
+    /// There is nobody to ask as.
+    Identity(crate::identity::NoIdentity),
 }
 
 async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> Result<Vec<Resolved>, Failed> {

@@ -1,17 +1,17 @@
 //! `run`: starts a program with its secrets in the environment, and gets out of the way.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use coffre_agent::exec::{self, UNAVAILABLE};
 use coffre_ambient::SystemClock;
 use coffre_client::Client;
-use coffre_dotenv::{Dialect, Document};
 use coffre_manifest::Manifest;
 use coffre_source::environment::{Environment, rolled_back};
 use coffre_source::identity::Identity;
 use coffre_source::inject::Injected;
+use coffre_source::place;
 use coffre_source::resolve::Origin;
 use coffre_source::start::{Plan, Started, start};
 
@@ -34,12 +34,9 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::many("allow", "A variable that is set although it steers how programs run."),
 ];
 
-/// Hosts that are production wherever they are reached from, one a line; `*` says that this machine is.
-const PINS: &str = "/etc/coffre/production-hosts";
 /// Outside development there is time to wait for a slow server; a developer wants to go on.
 const PATIENT: Duration = Duration::from_secs(15);
 const IMPATIENT: Duration = Duration::from_secs(4);
-const LARGEST: u64 = 16 << 20;
 
 pub(crate) async fn launch(call: &mut Call) -> Outcome {
     let command = command(call)?;
@@ -84,10 +81,11 @@ fn command(call: &Call) -> Result<(OsString, Vec<OsString>), Failure> {
 
 /// All values, and the environment's name. Every failure on the way means that the program is not started.
 async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
-    let (place, manifest) = manifest(call)?;
+    let (directory, manifest) = manifest(call)?;
     let client = client(call)?;
     let host = client.as_ref().map(|client| client.host().trim_end_matches('.').to_owned());
-    let pins = pins(call);
+    let stated = variable(call.world.env.as_ref(), "PRODUCTION_HOSTS").unwrap_or_default();
+    let pins = place::pins(&stated);
     let environment = {
         let lookup = |name: &str| call.world.env.var(name);
         Environment::of(&lookup, manifest.environments(), host.as_deref(), &pins)
@@ -109,7 +107,7 @@ async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
         _ => None,
     };
     let env_file = call.parsed.one("env-file").map(PathBuf::from);
-    let dotenv = || read_dotenv(env_file.as_deref(), &place);
+    let dotenv = || place::dotenv(env_file.as_deref(), &directory);
     let (env, mut voice) = call.world.env_and_voice();
     let lookup = |name: &str| env.var(name);
     let prefixed = |name: &str| variable(env, name);
@@ -143,66 +141,9 @@ fn client(call: &mut Call) -> Result<Option<Client>, String> {
 fn manifest(call: &Call) -> Result<(PathBuf, Manifest), String> {
     let given = call.parsed.one("manifest").map(str::to_owned);
     let given = given.or_else(|| variable(call.world.env.as_ref(), "MANIFEST")).map(PathBuf::from);
-    let path = match given {
-        Some(path) => path,
-        None => {
-            let here = std::env::current_dir()
-                .map_err(|error| format!("cannot tell the working directory: {error}"))?;
-            let above = here.ancestors().map(|directory| directory.join("coffre.toml"));
-            above.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-                format!(
-                    "there is no coffre.toml in {} or above; write one with `coffre migrate init`",
-                    here.display()
-                )
-            })?
-        }
-    };
-    let text = read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let text = String::from_utf8(text).map_err(|_| format!("{} is not UTF-8 text", path.display()))?;
-    let manifest = Manifest::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((directory.to_owned(), manifest))
-}
-
-fn read_dotenv(given: Option<&Path>, directory: &Path) -> Result<Option<Document>, String> {
-    let path = given.map_or_else(|| directory.join(".env"), Path::to_owned);
-    match read(&path) {
-        Ok(bytes) => Document::from_bytes(bytes, Dialect::default())
-            .map(Some)
-            .map_err(|error| format!("{}: {error}", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && given.is_none() => Ok(None),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
-}
-
-fn pins(call: &Call) -> Vec<String> {
-    let stated = variable(call.world.env.as_ref(), "PRODUCTION_HOSTS").unwrap_or_default();
-    pinned(&stated, read(Path::new(PINS)))
-}
-
-/// Host names from a variable and a file. A file that is there and cannot be read may say anything, so it is taken to
-/// pin this machine.
-fn pinned(stated: &str, file: std::io::Result<Vec<u8>>) -> Vec<String> {
-    let file = match file.map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Ok(Err(_)) | Err(_) => "*".to_owned(),
-    };
-    let words = |text: &str| -> Vec<String> {
-        let split = text.split([',', '\n']).map(|word| word.trim().trim_end_matches('.'));
-        split.filter(|word| !word.is_empty() && !word.starts_with('#')).map(str::to_owned).collect()
-    };
-    words(stated).into_iter().chain(words(&file)).collect()
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == LARGEST {
-        return Err(std::io::Error::other("it is larger than 16 MiB"));
-    }
-    Ok(bytes)
+    let here =
+        std::env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
+    place::manifest(given, &here)
 }
 
 fn shown(origin: Origin) -> &'static str {
@@ -211,22 +152,5 @@ fn shown(origin: Origin) -> &'static str {
         Origin::Dotenv => ".env",
         Origin::Environment => "the environment",
         Origin::Composed => "others",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Error, ErrorKind};
-
-    use super::*;
-
-    #[test]
-    fn pins_that_cannot_be_read_pin_the_machine() {
-        let file = |text: &str| Ok(text.as_bytes().to_vec());
-        assert_eq!(pinned("a,b.", file("# ours\nvault.corp.\n\n")), ["a", "b", "vault.corp"]);
-        assert_eq!(pinned("", Err(ErrorKind::NotFound.into())), Vec::<String>::new());
-        assert_eq!(pinned("a", Err(ErrorKind::PermissionDenied.into())), ["a", "*"]);
-        assert_eq!(pinned("", Err(Error::other("too large"))), ["*"]);
-        assert_eq!(pinned("", Ok(vec![0xff])), ["*"]);
     }
 }
