@@ -33,7 +33,9 @@ class ForcedRefresh:
         self._refresh = refresh
         self._interval = interval
         self._clock = clock
-        self._reset()
+        self._lock = threading.Lock()
+        self._started: Optional[float] = None
+        self._flight = 0
         _after_fork.add(self)
 
     def __call__(self) -> bool:
@@ -62,7 +64,7 @@ class ForcedRefresh:
     def _reset(self) -> None:
         # A lock that another thread held at the time of a fork stays locked for ever in the child.
         self._lock = threading.Lock()
-        self._started: Optional[float] = None
+        self._started = None
         self._flight = 0
 
 

@@ -23,6 +23,8 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Protocol, Tuple
 
+from coffre._errors import CoffreError
+
 __all__ = ["Key", "Keyring", "KeyringError", "KeyringSource", "kid_of"]
 
 log = logging.getLogger("coffre.keyring")
@@ -40,8 +42,10 @@ KID_TEXT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 ALGORITHM_TEXT = re.compile(r"[A-Za-z0-9-]{1,32}\Z")
 
 
-class KeyringError(ValueError):
+class KeyringError(CoffreError, ValueError):
     """The document is no key ring, or the ring cannot do what was asked. The message never holds material."""
+
+    kind = "invalid"
 
 
 class Key:
