@@ -9,6 +9,9 @@
 //! and an offset, never the content. Keys are not secret by themselves, but a malformed file can turn a piece of a
 //! secret into a key (a PEM block without quotes, for example), so `Debug` does not show them either.
 //!
+//! [`Tool`] reads the same files as Compose, Docker, systemd, a shell, Node and honcho do; [`left_over`] says where
+//! python-dotenv and Flask would look.
+//!
 //! No I/O and no environment here: both are arguments.
 
 mod dialects;
@@ -16,10 +19,14 @@ mod document;
 mod edit;
 mod lexer;
 mod read;
+mod search;
+mod tools;
 mod value;
 
 pub use dialects::{Dialect, Generation, Newlines, Quotes};
 pub use document::{Binding, Document, Kind, Quoting, Statement};
 pub use edit::EditError;
 pub use read::NotUtf8;
+pub use search::{Finder, LeftOver, left_over, upwards};
+pub use tools::{Assignment, Expanded, Reading, Tool, Trouble, TroubleKind, expand};
 pub use value::{Atom, EnvLookup, Interpolation, Loaded, Precedence, Stopped, Values, atoms};
