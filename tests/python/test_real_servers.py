@@ -49,8 +49,8 @@ def test_they_stop_and_come_back_on_the_same_port(request, kind):
 @pytest.mark.parametrize("kind", ["postgres", "redis_server"])
 def test_they_die_with_a_test_run_that_is_killed(request, kind):
     fixture = request.getfixturevalue(kind)
-    name = type(fixture).__name__
-    program = f"import time; from {type(fixture).__module__} import {name} as S; s = S(); print(s.process.pid, s.directory, flush=True); time.sleep(60)"
+    name, module = type(fixture).__name__, {"postgres": "postgres_server"}.get(kind, kind)
+    program = f"import time; from {module} import {name} as S; s = S(); print(s.process.pid, s.directory, flush=True); time.sleep(60)"
     run = subprocess.Popen([sys.executable, "-c", program], cwd=HERE, stdout=subprocess.PIPE, text=True)
     pid, directory = run.stdout.readline().split()
     run.send_signal(signal.SIGKILL)

@@ -1,35 +1,24 @@
-"""The application factory: `flask --app backend.app run`."""
+"""The application factory: `flask --app backend.app run`, or `gunicorn 'backend.app:create_app()'`."""
 
 import logging
 import sys
-from dataclasses import dataclass
 
 import click
 from flask import Flask, jsonify, request
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException
 
-from . import auth, notes, status
+from . import auth, jobs, notes, preferences, status
 from .config import Config, load_config
 from .models import User
-from .shared.crypto import ColumnCipher, CryptoError
+from .shared.crypto import CryptoError
 from .shared.secret_source import SourceError
 from .shared.vault_client import VaultError
-from .stores import Cache, Database, open_cache, open_database
+from .state import State
 
 CONFIG_EXIT = 78  # EX_CONFIG of sysexits.h
-
-
-@dataclass(frozen=True)
-class State:
-    """What requests need. Kept out of `app.config`, which debuggers and error pages print."""
-
-    config: Config
-    database: Database
-    cache: Cache
-    cipher: ColumnCipher
-    session: sessionmaker[Session]
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -46,16 +35,15 @@ def build_app(config: Config) -> Flask:
     """The same, raising."""
     app = Flask("atmr")
     app.config["SECRET_KEY"] = config.SECRET_KEY
-    app.config["TOKEN_SECONDS"] = config.TOKEN_SECONDS
+    app.config["JWT_SECRET_KEY"] = config.SECRETS["JWT_SECRET_KEY"]
     for name in ("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_SECURE"):
         app.config[name] = getattr(config, name)
-    cipher = ColumnCipher.from_base64(config.SECRETS["APP_ENCRYPTION_KEY_B64"])
-    database = open_database(config)
-    session = sessionmaker(database.engine, expire_on_commit=False)
-    app.extensions["atmr"] = State(config, database, open_cache(config), cipher, session)
+    auth.install(app, config.TOKEN_SECONDS)
+    state = State.open(config)
+    app.extensions["atmr"] = state
     if config.ENVIRONMENT == "dev":
-        _add_user(session, "demo", "demo", replace=False)
-    for part in (auth, notes, status):
+        _add_user(state.session, "demo", "demo", replace=False)
+    for part in (auth, jobs, notes, preferences, status):
         app.register_blueprint(part.bp)
     app.register_error_handler(HTTPException, _error_as_json)
     app.register_error_handler(CryptoError, _crypto_error_as_json)
@@ -74,14 +62,19 @@ def _create_user(name: str, password: str) -> None:
 
 
 def _add_user(sessions: sessionmaker[Session], name: str, password: str, replace: bool) -> None:
-    with sessions.begin() as session:
-        user = session.scalar(select(User).where(User.name == name))
-        if user is None:
-            user = User(name=name)
-            session.add(user)
-        elif not replace:
-            return
-        user.set_password(password)
+    try:
+        with sessions.begin() as session:
+            user = session.scalar(select(User).where(User.name == name))
+            if user is None:
+                user = User(name=name)
+                session.add(user)
+            elif not replace:
+                return
+            user.set_password(password)
+    except IntegrityError:
+        # Another process that starts as well was faster.
+        if replace:
+            raise
 
 
 def _cors(response):

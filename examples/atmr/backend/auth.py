@@ -1,10 +1,9 @@
-"""Login with name and password; afterwards a JWT (RFC 7519, HS256 under JWT_SECRET_KEY)."""
+"""Login with name and password; afterwards a JWT (RFC 7519, HS256 under JWT_SECRET_KEY) of flask-jwt-extended."""
 
-import time
-from functools import wraps
+from datetime import timedelta
 
-import jwt
-from flask import Blueprint, abort, current_app, g, jsonify, request
+from flask import Blueprint, Flask, abort, current_app, jsonify, request
+from flask_jwt_extended import JWTManager, create_access_token
 from sqlalchemy import select
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -12,7 +11,6 @@ from .models import User
 
 bp = Blueprint("auth", __name__)
 
-ALGORITHM = "HS256"
 MAX_ATTEMPTS = 10
 WINDOW_SECONDS = 60
 # Checked for unknown names, so that a name cannot be guessed from the time an answer takes.
@@ -26,43 +24,34 @@ def login():
     if not isinstance(name, str) or not isinstance(password, str):
         abort(400, "send username and password as JSON strings")
     _count_attempt(name)
-    with current_app.extensions["atmr"].session() as session:
-        user = session.scalar(select(User).where(User.name == name))
+    user = _user(name)
     known = user.has_password(password) if user else check_password_hash(NOBODY, password) and False
     if not known:
         abort(401, "wrong username or password")
-    return jsonify(access_token=_issue(user), token_type="Bearer", expires_in=current_app.config["TOKEN_SECONDS"])
+    seconds = int(current_app.config["JWT_ACCESS_TOKEN_EXPIRES"].total_seconds())
+    return jsonify(access_token=create_access_token(user.name), token_type="Bearer", expires_in=seconds)
 
 
-def login_required(view):
-    """Demands a valid token and puts the user into `g.user`."""
-
-    @wraps(view)
-    def guarded(*args, **kwargs):
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            abort(401, "send a token: Authorization: Bearer …")
-        try:
-            claims = jwt.decode(token, _key(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
-        except jwt.InvalidTokenError:
-            abort(401, "the token is not valid; log in again")
-        with current_app.extensions["atmr"].session() as session:
-            g.user = session.scalar(select(User).where(User.name == claims["sub"]))
-        if g.user is None:
-            abort(401, "the token is not valid; log in again")
-        return view(*args, **kwargs)
-
-    return guarded
+def install(app: Flask, token_seconds: int) -> None:
+    """Tokens for this application. Views demand one with `jwt_required()` and find the user in `current_user`."""
+    app.config["JWT_ACCESS_TOKEN_EXPIRES"] = timedelta(seconds=token_seconds)
+    manager = JWTManager(app)
+    manager.user_lookup_loader(lambda _header, claims: _user(claims["sub"]))
+    # A token that never ends is none of ours.
+    manager.token_verification_loader(lambda _header, claims: "exp" in claims)
+    manager.unauthorized_loader(lambda _why: (jsonify(error="send a token: Authorization: Bearer …"), 401))
+    for loader in (
+        manager.invalid_token_loader,
+        manager.expired_token_loader,
+        manager.user_lookup_error_loader,
+        manager.token_verification_failed_loader,
+    ):
+        loader(lambda *_: (jsonify(error="the token is not valid; log in again"), 401))
 
 
-def _issue(user: User) -> str:
-    now = int(time.time())
-    claims = {"sub": user.name, "iat": now, "exp": now + current_app.config["TOKEN_SECONDS"]}
-    return jwt.encode(claims, _key(), algorithm=ALGORITHM)
-
-
-def _key() -> str:
-    return current_app.extensions["atmr"].config.SECRETS["JWT_SECRET_KEY"]
+def _user(name: str) -> User | None:
+    with current_app.extensions["atmr"].session() as session:
+        return session.scalar(select(User).where(User.name == name))
 
 
 def _count_attempt(name: str) -> None:

@@ -3,11 +3,14 @@
 import uuid
 from datetime import UTC, datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import Engine, ForeignKey, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from .shared.crypto import ColumnCipher
+
+# PostgreSQL's advisory locks are numbers; this one is ours.
+SCHEMA_LOCK = 0x61746D72
 
 
 class Base(DeclarativeBase):
@@ -49,3 +52,24 @@ class Note(Base):
     @property
     def place(self) -> str:
         return f"notes.body_sealed:{self.user_id}:{self.id}"
+
+
+class Statistic(Base):
+    """One count of all notes, by a Celery worker."""
+
+    __tablename__ = "statistics"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # Who asked: `request` or `beat`.
+    trigger: Mapped[str] = mapped_column(String(20), index=True)
+    notes: Mapped[int] = mapped_column()
+    words: Mapped[int] = mapped_column()
+    counted_at: Mapped[datetime] = mapped_column()
+
+
+def create_schema(engine: Engine) -> None:
+    """Makes the tables that are missing. Web processes and workers may do so at the same time."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:place)"), {"place": SCHEMA_LOCK})
+        Base.metadata.create_all(connection)

@@ -5,12 +5,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from .config import Config
-from .models import Base
+from .models import create_schema
 from .shared.secret_source import SourceError
 
 log = logging.getLogger("atmr.stores")
@@ -79,7 +79,5 @@ def _options(text_url: str) -> dict:
 
 
 def _prepared(engine: Engine) -> Engine:
-    with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
-    Base.metadata.create_all(engine)
+    create_schema(engine)
     return engine

@@ -18,7 +18,7 @@ pub(crate) struct Python {
 }
 
 /// The import names of `requirements.txt`.
-const MODULES: &str = "'flask', 'jwt', 'sqlalchemy', 'cryptography', 'hvac', 'dotenv'";
+const MODULES: &str = "'flask', 'flask_jwt_extended', 'sqlalchemy', 'cryptography', 'hvac', 'dotenv'";
 const LOOK: Duration = Duration::from_secs(20);
 const INSTALL: Duration = Duration::from_secs(300);
 
@@ -120,9 +120,8 @@ mod tests {
     fn the_modules_are_those_of_the_requirements() {
         // Where the name to import is not the name of the package.
         let named = |package: &str| match package {
-            "PyJWT" => "jwt".to_owned(),
             "python-dotenv" => "dotenv".to_owned(),
-            other => other.to_lowercase(),
+            other => other.to_lowercase().replace('-', "_"),
         };
         let packages: Vec<_> =
             sample::REQUIREMENTS.lines().filter_map(|line| line.split("==").next()).map(named).collect();

@@ -27,8 +27,11 @@ const FILES: &[(&str, &[u8])] = sample![
     "backend/app.py",
     "backend/auth.py",
     "backend/config.py",
+    "backend/jobs.py",
     "backend/models.py",
     "backend/notes.py",
+    "backend/preferences.py",
+    "backend/state.py",
     "backend/status.py",
     "backend/stores.py",
     "backend/shared/__init__.py",
@@ -37,11 +40,17 @@ const FILES: &[(&str, &[u8])] = sample![
     "backend/shared/manifest.py",
     "backend/shared/secret_source.py",
     "backend/shared/vault_client.py",
+    "backend/tasks/__init__.py",
+    "backend/tasks/celery_app.py",
+    "backend/tasks/notes.py",
 ];
+
+/// The directories of the application.
+const FOLDERS: [&str; 3] = ["backend", "backend/shared", "backend/tasks"];
 
 /// Writes manifest and application into a directory, without the `.env`.
 pub(crate) fn write_application(directory: &Path) -> Result<(), Trouble> {
-    for folder in ["backend", "backend/shared"] {
+    for folder in FOLDERS {
         private(&directory.join(folder))?;
     }
     write(&directory.join("coffre.toml"), MANIFEST.as_bytes())?;
@@ -59,7 +68,7 @@ mod tests {
     fn no_file_of_the_application_is_missing() {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/atmr");
         let mut found = BTreeSet::new();
-        for folder in ["backend", "backend/shared"] {
+        for folder in FOLDERS {
             for entry in std::fs::read_dir(sample.join(folder)).unwrap() {
                 let path: PathBuf = entry.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "py") {
