@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use crate::event::{FlightId, Generation};
+use crate::jitter::{Jitter, Purpose};
+
+/// The one thing that is under way for an entry.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Flight {
+    pub(crate) kind: Kind,
+    pub(crate) stage: Stage,
+    /// When the request was last handed to the driver; its answer can be no older.
+    pub(crate) started: Duration,
+    /// The token of the last attempt.
+    pub(crate) token: Option<Generation>,
+    /// How often the server said 403.
+    pub(crate) denials: u8,
+    /// Whether the token was proven good after a 403.
+    pub(crate) judged: bool,
+    /// Whether somebody said meanwhile that the entry changed, so that the answer may be too old.
+    pub(crate) again: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// The document; a new credential if it is leased.
+    Read,
+    /// More time for the lease.
+    Renew,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    /// Waits for its turn.
+    Queued,
+    /// With the driver.
+    Aloft {
+        id: FlightId,
+        /// Counts as failed then.
+        until: Duration,
+    },
+    /// The server said 403; first the token must be judged. `covered` tells that the look-up under way began after.
+    AwaitingToken { covered: bool },
+}
+
+impl Flight {
+    pub(crate) const fn queued(kind: Kind) -> Self {
+        Self {
+            kind,
+            stage: Stage::Queued,
+            started: Duration::ZERO,
+            token: None,
+            denials: 0,
+            judged: false,
+            again: false,
+        }
+    }
+}
+
+/// The pause after the nth failure in a row: full jitter below 1 s, 2 s, 4 s ... 60 s, but never less than a
+/// twentieth of that, so that no loop is tight.
+pub(crate) fn backoff(jitter: Jitter, purpose: Purpose, of: u64, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(6);
+    let cap = Duration::from_secs((1_u64 << doublings).min(60));
+    jitter.part(cap, 50, 1000, purpose, of, u64::from(failures))
+}
+
+/// `Retry-After` is honoured from one second up to ten minutes.
+pub(crate) fn rest(retry_after: Option<Duration>) -> Duration {
+    retry_after.map_or(Duration::ZERO, |asked| asked.clamp(Duration::from_secs(1), Duration::from_secs(600)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_are_never_tight() {
+        for seed in 0..1000 {
+            for failures in 1..100 {
+                let pause = backoff(Jitter::new(seed), Purpose::Backoff, 1, failures);
+                assert!(pause >= Duration::from_millis(50) && pause <= Duration::from_secs(60));
+                assert!(failures > 1 || pause <= Duration::from_secs(1));
+                assert!(failures < 7 || pause >= Duration::from_secs(3));
+            }
+        }
+        assert_eq!(rest(Some(Duration::ZERO)), Duration::from_secs(1));
+        assert_eq!(rest(Some(Duration::MAX)), Duration::from_secs(600));
+        assert_eq!(rest(None), Duration::ZERO);
+    }
+}
