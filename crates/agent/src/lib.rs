@@ -1,8 +1,9 @@
 //! How secrets reach programs: the process that is replaced, and the processes that are looked after.
 //!
-//! [`exec`] replaces the process. [`config`] says what an agent is to do, [`file`] writes files whole, and
-//! [`template`] makes them from secrets.
+//! [`exec`] replaces the process; [`supervise`] looks after programs. [`config`] says what an agent is to do,
+//! [`file`] writes files whole, and [`template`] makes them from secrets.
 
 pub mod config;
 pub mod exec;
 pub mod file;
+pub mod supervise;
