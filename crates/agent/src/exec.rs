@@ -37,14 +37,23 @@ pub fn exec(program: &OsString, args: &[OsString], environment: &Injected) -> No
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(environment.expose());
-    let source = command.exec();
-    let (code, reason) = match source.kind() {
-        ErrorKind::NotFound => (NOT_FOUND, "it was not found; check its name and PATH"),
-        ErrorKind::PermissionDenied => (NOT_EXECUTABLE, "it may not be executed; check its mode (chmod +x)"),
-        ErrorKind::ArgumentListTooLong => {
-            (UNAVAILABLE, "arguments and environment are too long together; deliver large values as files")
-        }
-        _ => (NOT_EXECUTABLE, "it cannot be executed; a script needs a first line such as #!/bin/sh"),
-    };
-    NotStarted { program: program.to_string_lossy().into_owned(), reason, code, source }
+    NotStarted::of(program, command.exec())
+}
+
+impl NotStarted {
+    /// What the system's answer to a start means, with the code that `env` and shells give.
+    pub(crate) fn of(program: &OsString, source: std::io::Error) -> Self {
+        let (code, reason) = match source.kind() {
+            ErrorKind::NotFound => (NOT_FOUND, "it was not found; check its name and PATH"),
+            ErrorKind::PermissionDenied => {
+                (NOT_EXECUTABLE, "it may not be executed; check its mode (chmod +x)")
+            }
+            ErrorKind::ArgumentListTooLong => (
+                UNAVAILABLE,
+                "arguments and environment are too long together; deliver large values as files",
+            ),
+            _ => (NOT_EXECUTABLE, "it cannot be executed; a script needs a first line such as #!/bin/sh"),
+        };
+        Self { program: program.to_string_lossy().into_owned(), reason, code, source }
+    }
 }

@@ -95,6 +95,14 @@ impl Injected {
         Ok(Self(all))
     }
 
+    /// Whether both hold the same variables with the same values.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let both = self.0.iter().zip(&other.0);
+        // EXPOSE: compared only.
+        self.0.len() == other.0.len() && both.into_iter().all(|(a, b)| a.0 == b.0 && a.1.ct_eq(b.1.expose()))
+    }
+
     /// Name and value of each variable, for the call that replaces the process.
     pub fn expose(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         // EXPOSE: handed to execve.
@@ -192,6 +200,21 @@ mod tests {
             ]
         );
         assert_eq!((made["KEY"].as_str(), made["COFFRE_SOURCE"].as_str()), ("new", "vault"));
+    }
+
+    #[test]
+    fn equal_is_what_the_program_would_see_the_same() {
+        let made = |secrets: &[(&str, &str)]| {
+            let secrets: Vec<_> =
+                secrets.iter().map(|(name, value)| (*name, SecretText::from(*value))).collect();
+            let secrets = secrets.iter().map(|(name, value)| (*name, value));
+            Injected::build([], secrets, "vault", &[]).unwrap()
+        };
+        let one = made(&[("A", "1"), ("B", "2")]);
+        assert!(one.same_as(&made(&[("B", "2"), ("A", "1")])));
+        for other in [&[("A", "1")][..], &[("A", "1"), ("B", "3")], &[("A", "1"), ("C", "2")]] {
+            assert!(!one.same_as(&made(other)) && !made(other).same_as(&one));
+        }
     }
 
     #[test]

@@ -2,7 +2,35 @@
 //! when values change, and cleaned up after.
 //!
 //! [`machine`] decides, as a pure function of events and time; [`driver`] listens, spawns and kills.
+//!
+//! ```no_run
+//! # async fn sample(environment: coffre_source::inject::Injected) -> std::io::Result<u8> {
+//! use std::sync::Arc;
+//! use coffre_agent::supervise::{Policy, Signals, Spec, Supervisor};
+//!
+//! let web = Spec {
+//!     name: "web".into(),
+//!     program: "gunicorn".into(),
+//!     args: vec!["app:app".into()],
+//!     policy: Policy::default(),
+//!     whole_group: false,
+//!     hook: None,
+//! };
+//! let say = Box::new(|line: &str| tracing_or_stderr(line));
+//! # fn tracing_or_stderr(_: &str) {}
+//! let clock = Arc::new(coffre_ambient::SystemClock);
+//! let (supervisor, control, _slots) = Supervisor::new(vec![web], Signals::Stop, clock, say)?;
+//! control.values(0, environment).await; // starts it; other values later restart it
+//! Ok(supervisor.run().await)
+//! # }
+//! ```
 
+pub mod children;
+pub mod driver;
+mod group;
 pub mod machine;
 pub mod policy;
 pub mod signals;
+
+pub use driver::{Control, Health, Signals, SlotWish, Spec, Supervisor};
+pub use policy::{OnChange, OnCrash, Policy};

@@ -42,7 +42,9 @@ pub enum BadChoice {
     #[error("{0:?} is no answer to a crash: use exit or backoff")]
     OnCrash(String),
     /// Not a signal.
-    #[error("{0:?} is no signal that a program can be sent to stop it: use TERM, INT, QUIT, HUP, USR1 or such")]
+    #[error(
+        "{0:?} is no signal that a program can be sent to stop it: use TERM, INT, QUIT, HUP, USR1 or such"
+    )]
     StopSignal(String),
 }
 

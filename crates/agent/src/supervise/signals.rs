@@ -170,8 +170,9 @@ fn first<'a>(
     mut listening: impl Iterator<Item = &'a mut (i32, Signal)>,
     context: &mut Context<'_>,
 ) -> Poll<i32> {
-    let mut arrived = |(number, stream): &mut (i32, Signal)| stream.poll_recv(context).is_ready().then_some(*number);
-    listening.find_map(|listened| arrived(listened)).map_or(Poll::Pending, Poll::Ready)
+    let arrived =
+        |(number, stream): &mut (i32, Signal)| stream.poll_recv(context).is_ready().then_some(*number);
+    listening.find_map(arrived).map_or(Poll::Pending, Poll::Ready)
 }
 
 /// HUP, INT, QUIT, TERM: what ends a process that does not say otherwise, and is sent to have that effect.

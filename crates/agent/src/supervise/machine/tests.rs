@@ -305,7 +305,11 @@ fn restarts_wait_for_their_slot_and_give_it_back() {
     values(&mut world, 3);
     world.pass(secs(2));
     values(&mut world, 2);
-    assert_eq!((world.count(Command::TakeSlot), world.count(Command::ReturnSlot)), (2, 2), "not needed after all");
+    assert_eq!(
+        (world.count(Command::TakeSlot), world.count(Command::ReturnSlot)),
+        (2, 2),
+        "not needed after all"
+    );
     world.tell(Event::Slot);
     world.pass(secs(100));
     assert_eq!(world.started.len(), 2);
@@ -383,7 +387,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    let on_change = prop_oneof![1 => Just(OnChange::None), 4 => Just(OnChange::Restart), 1 => Just(OnChange::Hook)];
+    let on_change =
+        prop_oneof![1 => Just(OnChange::None), 4 => Just(OnChange::Restart), 1 => Just(OnChange::Hook)];
     let on_crash = prop_oneof![Just(OnCrash::Exit), Just(OnCrash::Backoff)];
     (on_change, on_crash, any::<bool>(), 0_u64..60, prop::option::weighted(0.2, 1000_u64..1200)).prop_map(
         |(on_change, on_crash, slots, grace, deadline)| Policy {
