@@ -1,7 +1,7 @@
 //! How secrets reach programs: the process that is replaced, and the processes that are looked after.
 //!
 //! [`exec`] replaces the process; [`supervise`] looks after programs. [`config`] says what an agent is to do,
-//! [`file`] writes files whole, and [`template`] makes them from secrets.
+//! [`file`] writes files whole.
 
 pub mod config;
 pub mod exec;

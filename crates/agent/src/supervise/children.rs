@@ -62,34 +62,3 @@ impl Children {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Waits for the child alone, so that the ends of other tests' children are not taken.
-    fn ended(children: &Children, mut child: Child) -> Status {
-        loop {
-            children.reap();
-            if let Ok(status) = child.end.try_recv() {
-                return status;
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn ends_are_told_as_they_are() {
-        let children = Children::default();
-        for (script, status) in [
-            ("exit 0", Status::Exited(0)),
-            ("exit 255", Status::Exited(255)),
-            ("kill -9 $$", Status::Killed(9)),
-        ] {
-            let child = children.spawn(Command::new("/bin/sh").args(["-c", script])).unwrap();
-            assert_eq!(ended(&children, child), status, "{script}");
-        }
-        assert!(children.spawn(&mut Command::new("/nonexistent")).is_err());
-        assert!(children.0.lock().unwrap().is_empty());
-    }
-}
