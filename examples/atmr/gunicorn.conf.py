@@ -3,7 +3,13 @@
 workers = 2
 threads = 4
 worker_class = "gthread"
-# Room for a start that waits for the vault.
+# The application is built before the workers are forked: when it must not start, gunicorn ends at once and says why,
+# instead of starting workers again and again.
+preload_app = True
 timeout = 60
 graceful_timeout = 10
-accesslog = None
+
+
+def post_fork(server, worker):
+    """Connections belong to the process that made them."""
+    worker.app.wsgi().extensions["atmr"].database.forget_connections()

@@ -39,6 +39,7 @@ def build_app(config: Config) -> Flask:
     for name in ("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_SECURE"):
         app.config[name] = getattr(config, name)
     auth.install(app, config.TOKEN_SECONDS)
+    jobs.install(config)
     state = State.open(config)
     app.extensions["atmr"] = state
     if config.ENVIRONMENT == "dev":

@@ -6,6 +6,7 @@ from flask import Blueprint, abort, current_app, jsonify, request
 from flask_jwt_extended import jwt_required
 from sqlalchemy import func, select
 
+from .config import Config
 from .models import Statistic
 from .shared.fingerprint import MIN_NONCE_CHARS
 
@@ -50,10 +51,22 @@ def statistics():
     return jsonify(found)
 
 
+def install(config: Config) -> None:
+    """Lets this process ask the workers, if there are any."""
+    if _tasks_of(config):
+        _tasks_of(config).configure(config)
+
+
 def _tasks():
-    config = current_app.extensions["atmr"].config
+    return _tasks_of(current_app.extensions["atmr"].config) or abort(
+        503, "there are no workers: CELERY_BROKER_URL is not set, or celery is not installed"
+    )
+
+
+def _tasks_of(config: Config):
+    """The package of the tasks, which needs Celery; None without a broker."""
     if not config.SECRETS.get("CELERY_BROKER_URL") or importlib.util.find_spec("celery") is None:
-        abort(503, "there are no workers: CELERY_BROKER_URL is not set, or celery is not installed")
+        return None
     from . import tasks
 
     return tasks

@@ -26,6 +26,10 @@ class Database:
     kind: str
     reason: str
 
+    def forget_connections(self) -> None:
+        """In a process that was forked: those of the parent stay the parent's, open and unused here."""
+        self.engine.dispose(close=False)
+
 
 @dataclass(frozen=True)
 class Cache:

@@ -43,7 +43,7 @@ class Web(Part):
 class Worker(Part):
     def command(self) -> list[str]:
         options = ("--concurrency=1", f"--hostname={self.name}@%h", "--loglevel=INFO", "--without-mingle")
-        return self.python("celery", "-A", "backend.tasks", "worker", *options)
+        return self.python("celery", "-A", "backend.worker", "worker", *options)
 
     def answers(self) -> bool:
         return " ready." in self.said()
@@ -56,7 +56,7 @@ class Beat(Part):
 
     def command(self) -> list[str]:
         files = (f"--schedule={self.schedule}", "--pidfile=")
-        return self.python("celery", "-A", "backend.tasks", "beat", "--loglevel=INFO", *files)
+        return self.python("celery", "-A", "backend.worker", "beat", "--loglevel=INFO", *files)
 
     def answers(self) -> bool:
         return "beat: Starting..." in self.said()

@@ -27,7 +27,7 @@ class Stage:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o711)
         self.directory = directory
-        self.project = directory / "project"
+        self.project = directory / "atmr"
         self.dotenv = self.project / ".env"
         self.ports = self._ports()
         if not self.project.exists():
@@ -58,7 +58,7 @@ class Stage:
         return json.loads(file.read_text())
 
     def _copy_project(self) -> None:
-        made = self.directory / "project.new"
+        made = self.directory / "atmr.new"
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(0o700)
         for name in COPIED:

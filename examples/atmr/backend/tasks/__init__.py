@@ -1,6 +1,6 @@
-"""The tasks of the Celery workers: `celery -A backend.tasks worker`, `celery -A backend.tasks beat`."""
+"""The tasks of the Celery workers. `backend.worker` starts them; the web processes only ask."""
 
-from .celery_app import celery
+from .celery_app import celery, configure
 from .notes import count_notes, fingerprints
 
-__all__ = ["celery", "count_notes", "fingerprints"]
+__all__ = ["celery", "configure", "count_notes", "fingerprints"]

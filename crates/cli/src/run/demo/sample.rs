@@ -34,6 +34,7 @@ const FILES: &[(&str, &[u8])] = sample![
     "backend/state.py",
     "backend/status.py",
     "backend/stores.py",
+    "backend/worker.py",
     "backend/shared/__init__.py",
     "backend/shared/crypto.py",
     "backend/shared/fingerprint.py",
