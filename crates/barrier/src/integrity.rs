@@ -13,7 +13,7 @@ use crate::record;
 use crate::session::{Live, Session};
 use crate::unseal::must;
 
-/// How many keys are asked of the store at once.
+/// How many records are asked of the store at once.
 const PAGE: usize = 512;
 
 /// What makes the elements of the index.
@@ -68,13 +68,11 @@ impl Session {
         }
         let mut after: Option<String> = None;
         loop {
-            let page = self.store.list_page(layout::KERNEL, after.as_deref(), PAGE).await?;
-            for key in &page.keys {
-                if let Some(bytes) = self.store.get(&StoreKey::new(key.clone())?).await? {
-                    index.add(&live.integrity, key, &bytes);
-                }
+            let page = self.store.read_page(layout::KERNEL, after.as_deref(), PAGE).await?;
+            for (key, bytes) in &page.records {
+                index.add(&live.integrity, key, bytes);
             }
-            after = page.keys.last().cloned();
+            after = page.records.last().map(|(key, _)| key.clone());
             if !page.more || after.is_none() {
                 return Ok(index);
             }

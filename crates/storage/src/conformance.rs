@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use coffre_ambient::SeededEntropy;
 
-use crate::store::{Batch, MAX_VALUE, Page, Step, Store, StoreError};
+use crate::store::{Batch, MAX_VALUE, PAGE_BYTES, Page, Step, Store, StoreError};
 use crate::{BadKey, Key};
 
 /// How a store behaved otherwise than it must.
@@ -131,7 +131,34 @@ async fn pages(store: &dyn Store) -> Result<(), Deviation> {
         let wanted = Page { keys: wanted.iter().map(|key| (*key).to_owned()).collect(), more };
         let what = format!("the page of {prefix:?} after {after:?}, at most {limit}");
         same(&what, &store.list_page(prefix, after, limit).await?, &wanted)?;
+        let read = store.read_page(prefix, after, limit).await?;
+        let keys = read.records.into_iter().map(|(key, _)| key).collect();
+        same(&format!("the records of {what}"), &Page { keys, more: read.more }, &wanted)?;
     }
+    empty(store).await?;
+    large_pages(store).await
+}
+
+/// A page of records ends before it becomes too large, and loses none.
+async fn large_pages(store: &dyn Store) -> Result<(), Deviation> {
+    let value = |n: u8| vec![n; PAGE_BYTES / 2];
+    let batch = (0..5).try_fold(Batch::new(), |batch, n| {
+        Ok::<_, BadKey>(batch.put(Key::new(format!("large/{n}"))?, value(n)))
+    })?;
+    store.transact(batch).await?;
+    let (mut after, mut found): (Option<String>, Vec<u8>) = (None, Vec::new());
+    loop {
+        let page = store.read_page("large/", after.as_deref(), 99).await?;
+        let small =
+            page.records.len() <= 2 && page.records.iter().all(|(_, value)| value.len() == PAGE_BYTES / 2);
+        same("pages of large records are small", &small, &true)?;
+        found.extend(page.records.iter().filter_map(|(_, value)| value.first()));
+        after = page.records.last().map(|(key, _)| key.clone());
+        if !page.more || after.is_none() {
+            break;
+        }
+    }
+    same("large records over pages", &found, &vec![0, 1, 2, 3, 4])?;
     empty(store).await
 }
 

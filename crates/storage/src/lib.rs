@@ -16,4 +16,6 @@ mod store;
 
 pub use key::{BadKey, Key, MAX_KEY};
 pub use mem::Memory;
-pub use store::{Batch, MAX_VALUE, Page, Records, Step, Store, StoreError, StoreFuture, Witness};
+pub use store::{
+    Batch, MAX_VALUE, PAGE_BYTES, Page, RecordPage, Records, Step, Store, StoreError, StoreFuture, Witness,
+};

@@ -29,6 +29,31 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> StoreFuture<'a, Page>;
 
+    /// The same keys with their records, for those who read a whole table that nobody writes meanwhile. A page ends
+    /// early once it holds [`PAGE_BYTES`].
+    fn read_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, RecordPage> {
+        Box::pin(async move {
+            let page = self.list_page(prefix, after, limit).await?;
+            let mut read = RecordPage { records: Vec::with_capacity(page.keys.len()), more: page.more };
+            let (mut bytes, mut keys) = (0, page.keys.into_iter());
+            for key in keys.by_ref() {
+                let Some(value) = self.get(&Key::new(key.clone())?).await? else { continue };
+                bytes += value.len();
+                read.records.push((key, value));
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
+            }
+            read.more |= keys.next().is_some();
+            Ok(read)
+        })
+    }
+
     /// Applies the whole batch or nothing of it, and returns when it is durable.
     ///
     /// A caller who drops the future does not know the outcome: the batch may still be applied, wholly. Batches are
@@ -64,6 +89,15 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).list_page(prefix, after, limit)
     }
 
+    fn read_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, RecordPage> {
+        (**self).read_page(prefix, after, limit)
+    }
+
     fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
         (**self).transact(batch)
     }
@@ -78,6 +112,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 pub struct Page {
     /// In byte order, whole (the prefix is not cut off).
     pub keys: Vec<String>,
+    /// Whether further keys match after the last one given.
+    pub more: bool,
+}
+
+/// How many bytes of records a page holds at most, but for the last record.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// Some records, and whether there are more.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RecordPage {
+    /// In byte order of their keys, which are whole.
+    pub records: Vec<(String, Vec<u8>)>,
     /// Whether further keys match after the last one given.
     pub more: bool,
 }

@@ -14,6 +14,7 @@ mod load;
 mod peer;
 mod process;
 mod report;
+mod restart;
 mod server;
 mod setup;
 
@@ -124,7 +125,7 @@ fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     let mut report = Report::new(options.keys, options.seconds, options.rounds);
     note("policy decisions");
     decide::measure(&mut report)?;
-    let server = Server::coffre(binary, dir)?;
+    let mut server = Server::coffre(binary, dir)?;
     report.memory("idle, unsealed", server.process.resident()?);
     let bench = Bench { options, dir, server: &server };
     note("filling the store");
@@ -140,6 +141,8 @@ fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     bench.logins(&mut report)?;
     report.memory("loaded", server.process.resident()?);
     report.memory("highest", server.process.peak()?);
+    note("a restart");
+    restart::measure(options, &mut server, &mut report)?;
     drop(server);
     peer::all(options.keys.min(10_000), options.seconds, &mut report)?;
     Ok(report)

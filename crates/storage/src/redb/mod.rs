@@ -29,7 +29,7 @@ pub use self::open::OpenRefused;
 use self::open::{DataDir, Opener};
 use self::writer::{Job, Writer};
 use crate::Key;
-use crate::store::{Batch, Page, Store, StoreError, StoreFuture};
+use crate::store::{Batch, PAGE_BYTES, Page, RecordPage, Store, StoreError, StoreFuture};
 
 /// The one table.
 const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("records v1");
@@ -127,6 +127,15 @@ impl Store for Redb {
         Box::pin(async move { self.read(|database| list_page(database, prefix, after, limit)) })
     }
 
+    fn read_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, RecordPage> {
+        Box::pin(async move { self.read(|database| read_page(database, prefix, after, limit)) })
+    }
+
     fn transact(&self, batch: Batch) -> StoreFuture<'_, ()> {
         Box::pin(self.queued(batch))
     }
@@ -148,6 +157,42 @@ fn list_page(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Page, StoreError> {
+    let mut page = Page::default();
+    page.more = walk(database, prefix, after, |key, _| {
+        let room = page.keys.len() < limit;
+        if room {
+            page.keys.push(key.to_owned());
+        }
+        room
+    })?;
+    Ok(page)
+}
+
+fn read_page(
+    database: &Database,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<RecordPage, StoreError> {
+    let (mut page, mut bytes) = (RecordPage::default(), 0);
+    page.more = walk(database, prefix, after, |key, value| {
+        let room = page.records.len() < limit && bytes < PAGE_BYTES;
+        if room {
+            bytes += value.len();
+            page.records.push((key.to_owned(), value.to_vec()));
+        }
+        room
+    })?;
+    Ok(page)
+}
+
+/// Shows the records below a prefix in order, until `see` wants no more; gives whether it refused one.
+fn walk(
+    database: &Database,
+    prefix: &str,
+    after: Option<&str>,
+    mut see: impl FnMut(&str, &[u8]) -> bool,
+) -> Result<bool, StoreError> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
 
     let records = database.begin_read().map_err(from_transaction)?.open_table(RECORDS).map_err(from_table)?;
@@ -156,20 +201,16 @@ fn list_page(
         _ => Included(prefix),
     };
     let range = ::redb::ReadableTable::range::<&str>(&records, (start, Unbounded)).map_err(from_storage)?;
-    let mut page = Page::default();
     for entry in range {
-        let (key, _) = entry.map_err(from_storage)?;
-        let key = key.value();
-        if !key.starts_with(prefix) {
+        let (key, value) = entry.map_err(from_storage)?;
+        if !key.value().starts_with(prefix) {
             break;
         }
-        if page.keys.len() == limit {
-            page.more = true;
-            break;
+        if !see(key.value(), value.value()) {
+            return Ok(true);
         }
-        page.keys.push(key.to_owned());
     }
-    Ok(page)
+    Ok(false)
 }
 
 fn from_transaction(error: TransactionError) -> StoreError {

@@ -15,6 +15,10 @@ use tokio::net::TcpStream;
 /// Where AppRole logs in.
 pub(super) const LOGIN: &str = "/v1/auth/approle/login";
 
+/// Where tokens are made.
+const TOKENS: &str = "/v1/auth/token/create";
+const TOKEN_BODY: &str = r#"{"policies":["bench"],"ttl":"2h","no_default_policy":true}"#;
+
 /// A typical pair of credentials.
 const SECRET: &str = r#"{"data":{"username":"svc-bench","password":"kq7-R2mW9x_Lb4TzVd0Yh8NcPs3Jf6Ga"}}"#;
 
@@ -40,6 +44,10 @@ pub(super) enum Work {
     /// Each key once, however long it takes.
     Fill {
         keys: u64,
+    },
+    /// This many service tokens, however long it takes; the plan's token makes them.
+    Tokens {
+        count: u64,
     },
     Login {
         body: String,
@@ -110,7 +118,7 @@ async fn drive(plan: Plan) -> Result<Figures> {
     let next = Rc::new(Cell::new(0));
     let start = SystemClock.boot();
     let end = match plan.work {
-        Work::Fill { .. } => Duration::MAX,
+        Work::Fill { .. } | Work::Tokens { .. } => Duration::MAX,
         _ => start + Duration::from_secs(plan.seconds),
     };
     let mut tasks = Vec::new();
@@ -175,12 +183,21 @@ impl Driver {
                 }
                 ("POST", Some(number), SECRET)
             }
+            Work::Tokens { count } => {
+                let number = self.next.replace(self.next.get() + 1);
+                if number >= *count {
+                    return false;
+                }
+                ("POST", None, TOKEN_BODY)
+            }
             Work::Login { body } => ("POST", None, body.as_str()),
         };
         request.clear();
         let Plan { address, token, .. } = &*self.plan;
-        let path = key.map_or_else(|| LOGIN.to_owned(), |key| format!("/v1/secret/data/bench/{key}"));
-        let token = if key.is_some() { format!("X-Vault-Token: {token}\r\n") } else { String::new() };
+        let login = matches!(self.plan.work, Work::Login { .. });
+        let other = if login { LOGIN } else { TOKENS };
+        let path = key.map_or_else(|| other.to_owned(), |key| format!("/v1/secret/data/bench/{key}"));
+        let token = if !login { format!("X-Vault-Token: {token}\r\n") } else { String::new() };
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         // Writing into a vector cannot fail.

@@ -23,6 +23,12 @@ impl Process {
         self.0.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
+    /// Kills it and waits for its end.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.0.kill().context("killing the server")?;
+        self.0.wait().context("waiting for the server's end").map(drop)
+    }
+
     /// CPU time so far, user and system, all threads. Exact to a hundredth of a second.
     pub(super) fn cpu(&self) -> Result<Duration> {
         let stat = self.read("stat")?;

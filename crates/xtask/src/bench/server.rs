@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ pub(super) struct Server {
     pub(super) root: String,
     /// The token that the load uses: one policy, one path.
     pub(super) token: String,
+    /// The one unseal key; empty where there is none.
+    pub(super) key: String,
+    /// How our own server is started again.
+    start: Option<(PathBuf, PathBuf)>,
 }
 
 impl Server {
@@ -39,9 +43,9 @@ impl Server {
         let mut command = Command::new(binary);
         command.arg("server").arg(format!("-config={}", config.display()));
         let mut server = Self::start(&mut command, address, &log)?;
-        let (root, key) = setup::initialise(&server)?;
-        server.root = root;
-        setup::unseal(&server, &key)?;
+        server.start = Some((binary.to_owned(), dir.to_owned()));
+        (server.root, server.key) = setup::initialise(&server)?;
+        setup::unseal(&server, &server.key)?;
         setup::mount(&server)?;
         server.token = setup::token(&server)?;
         Ok(server)
@@ -93,7 +97,20 @@ impl Server {
             }
             pause();
         }
-        Ok(Self { process, address, root: String::new(), token: String::new() })
+        let (root, token, key) = (String::new(), String::new(), String::new());
+        Ok(Self { process, address, root, token, key, start: None })
+    }
+
+    /// Kills our own server and starts it again over what it left; it is sealed then.
+    pub(super) fn again(&mut self) -> Result<()> {
+        let (binary, dir) = self.start.clone().context("only our own server is started again")?;
+        self.process.kill()?;
+        let log =
+            File::options().append(true).open(dir.join("server.log")).context("opening the server's log")?;
+        let mut command = Command::new(binary);
+        command.arg("server").arg(format!("-config={}", dir.join("server.hcl").display()));
+        self.process = Self::start(&mut command, self.address.clone(), &log)?.process;
+        Ok(())
     }
 }
 

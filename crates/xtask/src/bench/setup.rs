@@ -32,6 +32,15 @@ pub(super) fn mount(server: &Server) -> Result<()> {
     call(server, "POST", "/v1/sys/mounts/secret", Some(&body)).map(drop)
 }
 
+/// Whether a token gets an answer.
+pub(super) fn answers(server: &Server, token: &str) -> Result<()> {
+    let (status, _) = exchange(&server.address, "GET", "/v1/secret/data/bench/0", token, "")?;
+    if status != 200 {
+        bail!("a token from before the restart got status {status}");
+    }
+    Ok(())
+}
+
 /// Waits until KV v2 of a development server takes writes.
 pub(super) fn ready(server: &Server) -> Result<()> {
     for _ in 0..100 {
