@@ -1,0 +1,167 @@
+"""Celery: broker and result store from the vault, in workers and beat.
+
+    app = Celery("atmr")
+    coffre.celery.setup(app)
+
+With Redis each new connection logs in with what holds then: a change of user or password needs no restart, and neither
+``app.conf`` nor anything printed from it holds a password. Anything else (AMQP, another host or database) is read by Celery
+once, at its start: then the worker, or beat, ends its present tasks and starts anew, see ``restart``.
+
+Pools fork: a child asks for its own connection to the vault when it first needs one, and never uses its parent's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional
+from urllib.parse import urlsplit, urlunsplit
+
+import celery
+from celery import signals
+
+from coffre._errors import CoffreError
+from coffre._masked import Masked
+from coffre._process import SecretsLike, process_secrets
+
+__all__ = ["setup"]
+
+log = logging.getLogger("coffre.celery")
+
+# SIGTERM: end the present tasks and the process; what supervises it starts it again.
+# SIGHUP: end the present tasks, then run the same command line in the same process.
+RESTARTS: Dict[str, Optional[signal.Signals]] = {
+    "supervisor": signal.SIGTERM,
+    "in-place": signal.SIGHUP,
+    "never": None,
+}
+
+
+def setup(
+    app: celery.Celery,
+    secrets: Optional[SecretsLike] = None,
+    *,
+    broker: Optional[str] = "CELERY_BROKER_URL",
+    result: Optional[str] = "CELERY_RESULT_BACKEND",
+    restart: str = "supervisor",
+) -> celery.Celery:
+    """Sets ``broker_url`` and ``result_backend`` from two variables (None leaves one alone), and watches them.
+
+    ``restart`` is what happens when a URL changes in a way that running connections cannot follow: ``supervisor`` ends
+    the process after its present tasks (SIGTERM), and systemd, Kubernetes or `coffre agent` starts it again;
+    ``in-place`` lets a worker run its own command line anew (SIGHUP; beat has no such thing and ends); ``never`` only
+    warns. Call it where the application is made, before any task is sent; the same application, for convenience."""
+    if restart not in RESTARTS:
+        raise ValueError(f"restart is one of {', '.join(RESTARTS)}")
+    found = process_secrets(secrets)
+    watched = []
+    if broker is not None:
+        watched.append(_set_url(app, "broker_url", "broker", broker, found))
+    if result is not None:
+        watched.append(_set_url(app, "result_backend", "result", result, found))
+    watch = _Watch(found, watched, restart)
+    signals.worker_init.connect(watch.in_worker, weak=False)
+    signals.beat_init.connect(watch.in_beat, weak=False)
+    signals.worker_process_init.connect(watch.in_child, weak=False)
+    return app
+
+
+@dataclass(frozen=True)
+class _Url:
+    """One URL as Celery has it: `fixed` is the part of it that Celery cannot change while it runs."""
+
+    setting: str
+    name: str
+    live: bool
+    fixed: Masked
+
+
+def _set_url(app: celery.Celery, setting: str, what: str, name: str, secrets: SecretsLike) -> _Url:
+    url = secrets.get_secret(name)
+    if not _takes_logins(url):
+        setattr(app.conf, setting, Masked(url))
+        return _Url(setting, name, False, Masked(url))
+    from coffre import _celery_redis, redis
+
+    bare = redis.without_credentials(url)
+    if what == "result":
+        app.conf.override_backends = {
+            **{scheme: "coffre._celery_redis:RedisBackend" for scheme in ("redis", "rediss")},
+            **(app.conf.get("override_backends") or {}),
+        }
+    parts = urlsplit(bare)
+    query = "&".join(part for part in (parts.query, _celery_redis.bind(what, name, secrets)) if part)
+    setattr(app.conf, setting, urlunsplit(parts._replace(query=query)))
+    return _Url(setting, name, True, Masked(bare))
+
+
+def _takes_logins(url: str) -> bool:
+    """Whether Celery asks a provider for each login: Redis, since kombu 5.5."""
+    if urlsplit(url).scheme not in ("redis", "rediss"):
+        return False
+    from kombu.transport.redis import Channel
+
+    return hasattr(Channel, "_process_credential_provider")
+
+
+class _Watch:
+    """Looks at the URLs when secrets change, in the process that Celery's command started."""
+
+    def __init__(self, secrets: SecretsLike, urls: List[_Url], restart: str) -> None:
+        self._secrets = secrets
+        self._urls = urls
+        self._restart = restart
+        self._end: Optional[Callable[[], None]] = None
+        self._sent = threading.Event()
+
+    def in_worker(self, **_: Any) -> None:
+        self._begin(RESTARTS[self._restart])
+
+    def in_beat(self, **_: Any) -> None:
+        self._begin(signal.SIGTERM if self._restart != "never" else None)
+
+    def in_child(self, **_: Any) -> None:
+        """In a process of the pool: its own connection to the vault is there before its first task."""
+        for url in self._urls:
+            try:
+                self._secrets.get_secret(url.name)
+            except CoffreError as error:
+                log.warning("%s cannot be read in this process now: %s", url.name, error)
+
+    def changed(self, pid: int, how: Optional[signal.Signals]) -> None:
+        """Restarts if a URL is another one than at the start."""
+        if os.getpid() != pid or self._sent.is_set():
+            return
+        moved = [url.name for url in self._urls if self._moved(url)]
+        if not moved:
+            return
+        names = ", ".join(moved)
+        if how is None:
+            log.warning("%s changed: this process keeps the old one until it is restarted", names)
+            return
+        self._sent.set()
+        log.warning("%s changed: ending after the present tasks, to start anew (%s)", names, how.name)
+        os.kill(pid, how)
+
+    def _moved(self, url: _Url) -> bool:
+        try:
+            now = self._secrets.get_secret(url.name)
+        except CoffreError as error:
+            log.warning("%s cannot be read now: %s", url.name, error)
+            return False
+        if url.live:
+            from coffre import redis
+
+            now = redis.without_credentials(now)
+        return now != url.fixed
+
+    def _begin(self, how: Optional[signal.Signals]) -> None:
+        pid = os.getpid()
+        if self._end is None:
+            self._end = self._secrets.on_change(lambda change: self.changed(pid, how))
+        # What changed between the application's start and now told nobody.
+        self.changed(pid, how)
+
