@@ -1,4 +1,4 @@
-"""The secrets of the application under test: the package's own, in its process."""
+"""The secrets of the application under test: the package's own, and until it has them, the same interface over hvac."""
 
 import json
 import os
@@ -19,6 +19,8 @@ def open_secrets(environ=None):
 
 
 class Hidden(dict):
+    """A document."""
+
     def __repr__(self):
         return "<document>"
 
@@ -34,16 +36,22 @@ class HvacSecrets:
     SOFT = 300.0
 
     def __init__(self, environ):
-        import hvac
-
         self.env = environ["COFFRE_ENV"]
         self.SOFT = float(environ.get("COFFRE_SOFT_TTL", "300s").rstrip("s"))
         self.manifest = tomllib.loads(Path(environ["COFFRE_MANIFEST"]).read_text())["secret"]
         self._environ = environ
+        self._login()
+        os.register_at_fork(after_in_child=self._login)
+        self._cache = {}
+        self.reads = 0
+
+    def _login(self):
+        import hvac
+
+        environ = self._environ
+        self._lock = threading.RLock()
         self._client = hvac.Client(environ["VAULT_ADDR"], verify=environ.get("VAULT_CACERT", True))
         self._client.auth.approle.login(environ["VAULT_ROLE_ID"], environ["VAULT_SECRET_ID"])
-        self._cache, self._callbacks, self._lock = {}, [], threading.RLock()
-        self.reads = 0
 
     def get_document(self, path):
         now = time.monotonic()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Tuple
 
-from celery.backends.redis import RedisBackend as _RedisBackend
+import redis
+from celery.backends.redis import RedisBackend as _RedisBackend  # type: ignore[import-untyped]
 from kombu.transport import redis as _transport
 
 from coffre._process import SecretsLike
@@ -30,7 +31,7 @@ class ResultCredentials(CredentialProvider):
         super().__init__(*_bound["result"])
 
 
-class RedisBackend(_RedisBackend):
+class RedisBackend(_RedisBackend):  # type: ignore[misc]
     """Celery's, with connections that ask again when their login is refused."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -43,7 +44,7 @@ class RedisBackend(_RedisBackend):
 def bind(what: str, name: str, secrets: Optional[SecretsLike]) -> str:
     """Says what a provider reads; the query string that makes Celery use it."""
     _bound[what] = (name, secrets)
-    if what == "broker" and _transport.Channel.connection_class is _transport.redis.Connection:
+    if what == "broker" and _transport.Channel.connection_class is redis.Connection:
         # The same connections, unless their provider is one of ours.
         _transport.Channel.connection_class = Connection
         _transport.Channel.connection_class_ssl = SSLConnection

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
 from urllib.parse import urlsplit, urlunsplit
 
-import celery
+import celery  # type: ignore[import-untyped]
 from celery import signals
 
 from coffre._errors import CoffreError
