@@ -15,7 +15,7 @@ mod policies;
 mod template;
 mod write;
 
-pub use model::{Dynamic, Entry, Kind, Local, Manifest, Mode, Priority, Rotation};
+pub use model::{Dotenv, Dynamic, Entry, Kind, Local, Manifest, Mode, Priority, Rotation};
 pub use parse::{Invalid, Problem};
 pub use paths::{Address, Source, is_app_name, is_environment_name, is_secret_path, is_variable_name};
 pub use period::{BadPeriod, Period};

@@ -11,6 +11,7 @@ pub struct Manifest {
     pub(crate) environments: Vec<String>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) config: Vec<String>,
+    pub(crate) dotenv: Dotenv,
 }
 
 impl Manifest {
@@ -49,6 +50,22 @@ impl Manifest {
     pub fn config(&self) -> &[String] {
         &self.config
     }
+
+    /// What was decided about the `.env` files.
+    #[must_use]
+    pub const fn dotenv(&self) -> &Dotenv {
+        &self.dotenv
+    }
+}
+
+/// `[dotenv]`: what was decided about the files that the application is migrated from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dotenv {
+    /// The release of python-dotenv that the application uses, as `1.2.4`.
+    pub release: Option<String>,
+    /// Variables (or places, `.env:7`) of which migration's reading is right, although others read them differently.
+    pub accept: Vec<String>,
 }
 
 /// `[secret.NAME]`: one variable that the program reads.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::check;
-use crate::model::{Dynamic, Entry, Kind, Local, Manifest, Priority, Rotation};
+use crate::model::{Dotenv, Dynamic, Entry, Kind, Local, Manifest, Priority, Rotation};
 use crate::template::Template;
 
 /// Why a manifest was refused: every problem, in file order.
@@ -54,6 +54,8 @@ struct Raw {
     secret: BTreeMap<Spanned<String>, Spanned<RawEntry>>,
     #[serde(default)]
     config: RawConfig,
+    #[serde(default)]
+    dotenv: Dotenv,
 }
 
 #[derive(Deserialize, Default)]
@@ -114,6 +116,7 @@ impl Manifest {
                 .map(|(name, entry)| as_meant(name.into_inner(), entry.into_inner()))
                 .collect(),
             config: raw.config.names.into_iter().map(Spanned::into_inner).collect(),
+            dotenv: raw.dotenv,
         };
         manifest.sound(&lines)
     }
@@ -125,7 +128,8 @@ impl Manifest {
         entries: Vec<Entry>,
         config: Vec<String>,
     ) -> Result<Self, Invalid> {
-        let manifest = Self { app: app.into(), mount: None, environments, entries, config };
+        let manifest =
+            Self { app: app.into(), mount: None, environments, entries, config, dotenv: Dotenv::default() };
         manifest.sound(&Lines::default())
     }
 

@@ -13,38 +13,46 @@
 
 mod apply;
 mod classify;
-mod code;
+mod discover;
 mod document;
 mod draft;
 mod error;
 mod fingerprint;
 mod journal;
+mod oddity;
 mod plan;
 mod rollback;
+mod scan;
 mod server_vault;
 mod source;
 mod state;
 mod status;
 mod survey;
+mod syntax;
+mod tree;
 mod vault;
 mod verify;
 
 pub use apply::{Applied, Work, apply};
 pub use classify::{Class, Finding, classify};
-pub use code::names_read;
+pub use discover::{Beyond, Consumer, Discovery, FileInput, Input, discover, hold_against};
 pub use draft::{Draft, draft};
 pub use error::Error;
 pub use fingerprint::Fingerprints;
 pub use journal::{Ended, FileSink, Journal, JournalError, Run, Sink, Step, Subject};
+pub use oddity::{Oddity, OddityKind};
 pub use plan::{
     Action, DocumentStep, Existing, FieldStep, Item, Overwrite, Plan, SetupStep, SourceMark, Survey, Target,
     plan,
 };
 pub use rollback::{RolledBack, rollback};
+pub use scan::{Language, Place as CodePlace, Read, Reads, Scan, Usage, reads, scan};
 pub use server_vault::ServerVault;
-pub use source::{File, Oddity, OddityKind, Reader, Sources, Unreadable, Variable};
+pub use source::{File, Reader, Sources, Unreadable, Variable};
 pub use state::State;
 pub use status::{RunStatus, Status, status};
 pub use survey::survey;
+pub use syntax::Syntax;
+pub use tree::Tree;
 pub use vault::{Answer, Object, Place, Standing, Vault, VaultError, VaultErrorKind, role_state};
 pub use verify::{Verified, verify};

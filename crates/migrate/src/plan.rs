@@ -12,7 +12,9 @@ use crate::classify::{Class, Finding};
 use crate::document::field_is;
 use crate::error::Error;
 use crate::fingerprint::Fingerprints;
-use crate::source::{Oddity, Sources};
+use crate::oddity::Oddity;
+use crate::source::Sources;
+use crate::syntax::Syntax;
 use crate::vault::{Object, Place, Standing, role_state};
 
 /// A plan, as it is stored and shown.
@@ -49,6 +51,9 @@ pub struct Plan {
 pub struct SourceMark {
     /// Its name.
     pub file: String,
+    /// How it is read.
+    #[serde(default, skip_serializing_if = "Syntax::is_python")]
+    pub syntax: Syntax,
     /// Keyed fingerprint of its content.
     pub mark: String,
 }
@@ -254,6 +259,7 @@ pub fn plan(
     let documents = draft.documents();
     let marks = sources.files.iter().map(|file| SourceMark {
         file: file.name.clone(),
+        syntax: file.syntax,
         // EXPOSE: goes into the keyed tag.
         mark: prints.of_file(&file.name, file.bytes.expose()),
     });
@@ -401,9 +407,14 @@ impl Draft<'_> {
     }
 
     fn ask_about_oddities(&mut self) {
-        for odd in self.sources.oddities.iter().filter(|odd| odd.kind.blocks()) {
+        let stays = |name: &String| self.target.manifest.config().contains(name);
+        let open = |odd: &&Oddity| {
+            // Of what stays in the environment no value is moved, so none can be moved wrongly.
+            odd.blocks() && !(odd.kind.doubts_the_value() && odd.name.as_ref().is_some_and(stays))
+        };
+        for odd in self.sources.oddities.iter().filter(open) {
             let name = odd.name.as_deref().unwrap_or("a key");
-            self.questions.push(format!("{name} ({}:{}): {}", odd.file, odd.line, odd.kind.advice()));
+            self.questions.push(format!("{name} ({}:{}): {}", odd.file, odd.line, odd.advice()));
         }
     }
 

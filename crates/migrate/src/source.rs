@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use coffre_dotenv::{
-    Atom, Dialect, Document, EnvLookup, Generation, Interpolation, NotUtf8, Precedence, Values, atoms,
+    Atom, Binding, Dialect, Document, EnvLookup, Generation, Interpolation, NotUtf8, Precedence, Quoting,
+    Tool, TroubleKind, Values, atoms,
 };
 use coffre_secret::{SecretText, SecretVec};
-use serde::{Deserialize, Serialize};
+
+use crate::oddity::{Oddity, OddityKind};
+
+use crate::syntax::Syntax;
 
 /// A file's name, as people call it, and its bytes.
 pub struct File {
@@ -14,6 +18,16 @@ pub struct File {
     pub name: String,
     /// The content.
     pub bytes: SecretVec,
+    /// How it is read.
+    pub syntax: Syntax,
+}
+
+impl File {
+    /// A file that python-dotenv reads.
+    #[must_use]
+    pub fn dotenv(name: impl Into<String>, bytes: impl Into<SecretVec>) -> Self {
+        Self { name: name.into(), bytes: bytes.into(), syntax: Syntax::PythonDotenv }
+    }
 }
 
 /// Which releases of python-dotenv the application uses.
@@ -87,93 +101,20 @@ pub struct Variable {
     pub line: usize,
 }
 
-/// Something in a file that deserves a look; never with a value.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Oddity {
-    /// The file's name.
-    pub file: String,
-    /// The line (from 1).
-    pub line: usize,
-    /// The variable, where it has a usable name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What it is.
-    pub kind: OddityKind,
-}
-
-/// What is odd.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OddityKind {
-    /// python-dotenv skips the statement; whatever it should have set is not set.
-    Malformed,
-    /// A key without `=`: it sets nothing.
-    NoValue,
-    /// A key that no environment variable can have as its name; it cannot be migrated.
-    BadName,
-    /// A name that looks like a piece of a secret whose quotes are missing; it is not shown.
-    Fragment,
-    /// Set again further down; the last one counts.
-    Duplicate,
-    /// The value holds a NUL character: `load_dotenv` stops there with an error.
-    Nul,
-    /// The value refers to a name that nothing defines; it became empty.
-    UndefinedReference,
-    /// The value refers to a name that only the environment of this run defines.
-    OutsideReference,
-    /// Releases of python-dotenv read this key differently.
-    Ambiguous,
-}
-
-impl OddityKind {
-    /// What it means and what to do.
-    #[must_use]
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::Malformed => {
-                "python-dotenv cannot read this statement and skips it; correct the line, or remove it"
-            }
-            Self::NoValue => {
-                "a key without `=` sets nothing; write `NAME=` for an empty value, or remove the line"
-            }
-            Self::BadName => {
-                "this is not a name that a program can be given, so its value would be lost; rename it, quote the value that it may be a part of, or remove the line"
-            }
-            Self::Fragment => {
-                "this name looks like a piece of a secret whose quotes are missing (a PEM block?), so it is not shown; quote the value, or rename the variable"
-            }
-            Self::Duplicate => {
-                "set again further down, and the last one counts; remove the line that does not"
-            }
-            Self::Nul => "the value holds a NUL character, at which load_dotenv fails; remove it",
-            Self::UndefinedReference => {
-                "`${…}` names something that is not defined, so that part is empty; a secret that really contains `${` must not stand in a .env file"
-            }
-            Self::OutsideReference => {
-                "`${…}` was filled in from the environment of this run; check that the application's is the same"
-            }
-            Self::Ambiguous => {
-                "releases of python-dotenv disagree about this value; say which one the application uses (-dotenv-release=1.2.4), or quote the value"
-            }
-        }
-    }
-
-    /// Whether a plan must not be applied while it is there.
-    #[must_use]
-    pub const fn blocks(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::Nul | Self::Fragment | Self::BadName)
-    }
-}
-
 impl Sources {
     /// Reads the files in the order in which the application loads them. `env` is what `${…}` may refer to.
     pub fn read(files: Vec<File>, reader: Reader, env: &dyn EnvLookup) -> Result<Self, Unreadable> {
         let mut sources =
             Self { reader, files: vec![], variables: vec![], places: HashMap::new(), oddities: vec![] };
         for file in files {
-            sources.add(&file, reader, env)?;
+            match file.syntax {
+                Syntax::PythonDotenv => sources.add(&file, reader, env)?,
+                Syntax::Of(tool) => sources.add_foreign(&file, tool, env)?,
+            }
             sources.files.push(file);
         }
+        sources.same_but_case();
+        sources.sort();
         Ok(sources)
     }
 
@@ -187,6 +128,11 @@ impl Sources {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&Variable> {
         self.places.get(name).and_then(|place| self.variables.get(*place))
+    }
+
+    /// The names of the files that python-dotenv reads, in the order in which they are read.
+    pub fn python_files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().filter(|file| file.syntax.is_python()).map(|file| file.name.as_str())
     }
 
     /// Everything odd, in file order.
@@ -211,6 +157,7 @@ impl Sources {
         let outside = env;
         let env = &|name: &str| earlier.get(name).map(SecretText::duplicate).or_else(|| outside.lookup(name));
         let values = document.values(env, Precedence::FileFirst, Interpolation::On);
+        let otherwise = document.values(env, Precedence::EnvironmentFirst, Interpolation::On);
         let ambiguous = match reader {
             Reader::Declared(_) => vec![],
             Reader::Unknown => {
@@ -221,7 +168,12 @@ impl Sources {
         let defined = |name: &str| {
             if earlier.contains_key(name) { Some(true) } else { outside.lookup(name).map(|_| false) }
         };
+        let torn: Vec<String> = differing(&values, &otherwise);
         self.collect(file, &document, values, &ambiguous, &defined);
+        for name in torn {
+            let line = self.variable(&name).map_or(1, |variable| variable.line);
+            self.oddities.push(Oddity::at(&file.name, line, usable(&name), OddityKind::Environment));
+        }
         Ok(())
     }
 
@@ -234,7 +186,7 @@ impl Sources {
         defined: &dyn Fn(&str) -> Option<bool>,
     ) {
         let mut odd = |line: usize, name: Option<&str>, kind| {
-            self.oddities.push(Oddity { file: file.name.clone(), line, name: name.map(str::to_owned), kind });
+            self.oddities.push(Oddity::at(&file.name, line, name, kind));
         };
         for line in document.malformed_lines() {
             odd(line, None, OddityKind::Malformed);
@@ -264,6 +216,9 @@ impl Sources {
             if ambiguous.iter().any(|other| other == name) {
                 odd(*line, Some(name), OddityKind::Ambiguous);
             }
+            if cut_at_comment(document, binding) {
+                odd(*line, Some(name), OddityKind::CutAtComment);
+            }
             let variable = Variable {
                 name: name.to_owned(),
                 value: value.map(SecretText::duplicate),
@@ -271,20 +226,126 @@ impl Sources {
                 file: file.name.clone(),
                 line: *line,
             };
-            match self.places.get(name).and_then(|place| self.variables.get_mut(*place)) {
-                Some(known) => *known = variable,
-                None => {
-                    self.places.insert(name.to_owned(), self.variables.len());
-                    self.variables.push(variable);
-                }
-            }
+            set(&mut self.variables, &mut self.places, variable);
         }
         // Keys that only another release sees.
         for name in ambiguous.iter().filter(|name| values.get(name).is_none()) {
             odd(1, usable(name), OddityKind::Ambiguous);
         }
+    }
+
+    /// A file that another tool reads.
+    fn add_foreign(&mut self, file: &File, tool: Tool, env: &dyn EnvLookup) -> Result<(), Unreadable> {
+        let reading = tool
+            .read_bytes(&file.bytes, env)
+            .map_err(|problem| Unreadable { file: file.name.clone(), problem })?;
+        for trouble in &reading.troubles {
+            let kind = match trouble.kind {
+                TroubleKind::Skipped => OddityKind::Malformed,
+                TroubleKind::Refused => OddityKind::Refused,
+                TroubleKind::Runs => OddityKind::Runs,
+            };
+            self.oddities.push(Oddity::at(&file.name, trouble.line, None, kind));
+        }
+        for (place, found) in reading.assignments.iter().enumerate() {
+            let name = usable(&found.name);
+            let mut odd = |kind| self.oddities.push(Oddity::at(&file.name, found.line, name, kind));
+            if reading.assignments.iter().skip(place + 1).any(|later| later.name == found.name) {
+                odd(OddityKind::Duplicate);
+                continue;
+            }
+            if found.value.is_none() {
+                odd(OddityKind::Runs);
+            }
+            let Some(name) = name else {
+                odd(if is_fragment(&found.name) { OddityKind::Fragment } else { OddityKind::BadName });
+                continue;
+            };
+            let value = found.value.as_ref().map(SecretText::duplicate);
+            // What the tool put together is the value; there is nothing left to refer to.
+            let raw = value.as_ref().map(SecretText::duplicate);
+            let variable =
+                Variable { name: name.to_owned(), value, raw, file: file.name.clone(), line: found.line };
+            set(&mut self.variables, &mut self.places, variable);
+        }
+        Ok(())
+    }
+
+    /// Whether another variable of the files is composed with this one.
+    pub(crate) fn refers_to(&self, name: &str) -> bool {
+        self.variables.iter().filter_map(|variable| variable.raw.as_ref()).any(|raw| {
+            // EXPOSE: only names are taken.
+            atoms(raw.expose())
+                .iter()
+                .any(|atom| matches!(atom, Atom::Reference { name: other, .. } if *other == name))
+        })
+    }
+
+    /// Notes that another reading of a variable was found, and where; the same value is no finding.
+    pub fn hold_against(&mut self, name: &str, other: Option<&SecretText>, kind: OddityKind, against: &str) {
+        let Some(variable) = self.variable(name) else { return };
+        if same(Some(variable.value.as_ref()), Some(other)) {
+            return;
+        }
+        let found = Oddity::at(&variable.file, variable.line, Some(name), kind);
+        let found = Oddity { against: Some(against.to_owned()), ..found };
+        if !self.oddities.contains(&found) {
+            self.oddities.push(found);
+            self.sort();
+        }
+    }
+
+    /// Takes our reading of these variables, or of these places (`.env:7`), as decided.
+    pub fn accept(&mut self, decided: &[String]) {
+        for odd in &mut self.oddities {
+            let place = format!("{}:{}", odd.file, odd.line);
+            odd.decided |= decided.iter().any(|known| odd.name.as_ref() == Some(known) || *known == place);
+        }
+    }
+
+    /// pydantic's settings and others ignore case: of two such names they take one.
+    fn same_but_case(&mut self) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut found = Vec::new();
+        for (number, variable) in self.variables.iter().enumerate() {
+            let Some(first) = seen.insert(variable.name.to_ascii_lowercase(), number) else { continue };
+            let first = self.variables.get(first).map(|first| format!("{}:{}", first.file, first.line));
+            let odd =
+                Oddity::at(&variable.file, variable.line, Some(&variable.name), OddityKind::SameButCase);
+            found.push(Oddity { against: first, ..odd });
+        }
+        self.oddities.append(&mut found);
+    }
+
+    fn sort(&mut self) {
         self.oddities.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     }
+}
+
+fn set(variables: &mut Vec<Variable>, places: &mut HashMap<String, usize>, variable: Variable) {
+    match places.get(&variable.name).and_then(|place| variables.get_mut(*place)) {
+        Some(known) => *known = variable,
+        None => {
+            places.insert(variable.name.clone(), variables.len());
+            variables.push(variable);
+        }
+    }
+}
+
+/// A bare value with a comment right behind it: the `#` may have been meant as a part of it.
+fn cut_at_comment(document: &Document, binding: &Binding) -> bool {
+    let (Some(value), Some(comment)) = (&binding.value_span, &binding.comment_span) else { return false };
+    // EXPOSE: looked at, not kept.
+    let text = document.to_text().expose();
+    let comment = text.get(comment.clone()).unwrap_or_default();
+    // `# like this` is how people write comments.
+    binding.quoting == Quoting::None && !value.is_empty() && !comment.starts_with("# ") && comment.len() > 1
+}
+
+/// Names whose value is another in the other map.
+fn differing(values: &Values, other: &Values) -> Vec<String> {
+    let names = values.iter().map(|(name, _)| name);
+    names.filter(|name| !same(values.get(name), other.get(name))).map(str::to_owned).collect()
 }
 
 fn usable(name: &str) -> Option<&str> {
@@ -312,6 +373,9 @@ fn value_oddities(
     // EXPOSE: looked at, not kept.
     if value.expose().contains('\0') {
         found.push(OddityKind::Nul);
+    }
+    if value.expose().contains('\u{feff}') {
+        found.push(OddityKind::ByteOrderMark);
     }
     for atom in atoms(raw.expose()) {
         let Atom::Reference { name, default } = atom else { continue };

@@ -9,7 +9,7 @@ const CORPUS: &str = include_str!("../../../tests/cases/migrate/corpus.tsv");
 const SEEDS: u64 = 300;
 
 fn read(text: &str) -> Vec<Finding> {
-    let file = File { name: ".env".to_owned(), bytes: text.as_bytes().to_vec().into() };
+    let file = File::dotenv(".env", text.as_bytes().to_vec());
     let reader = Reader::Declared(coffre_dotenv::Generation::Since1_2_4);
     let nothing = |_: &str| None::<SecretText>;
     classify(&Sources::read(vec![file], reader, &nothing).unwrap(), None)

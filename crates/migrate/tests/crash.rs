@@ -86,7 +86,7 @@ fn prints() -> Fingerprints {
 }
 
 fn sources(text: &str) -> Sources {
-    let file = File { name: ".env".to_owned(), bytes: text.as_bytes().to_vec().into() };
+    let file = File::dotenv(".env", text.as_bytes().to_vec());
     Sources::read(vec![file], Reader::Unknown, &|_: &str| None::<SecretText>).unwrap()
 }
 

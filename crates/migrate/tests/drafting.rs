@@ -7,7 +7,7 @@ use coffre_secret::SecretText;
 use proptest::prelude::*;
 
 fn drafted(text: &str, existing: Option<&Manifest>) -> Draft {
-    let file = File { name: ".env".to_owned(), bytes: text.as_bytes().to_vec().into() };
+    let file = File::dotenv(".env", text.as_bytes().to_vec());
     let sources = Sources::read(vec![file], Reader::Unknown, &|_: &str| None::<SecretText>).unwrap();
     draft(&classify(&sources, existing), &sources, existing)
 }
@@ -79,7 +79,7 @@ proptest! {
         let text: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         let draft = drafted(&text, None);
         let manifest = manifest(&draft);
-        let file = File { name: ".env".to_owned(), bytes: text.into_bytes().into() };
+        let file = File::dotenv(".env", text.into_bytes());
         let sources = Sources::read(vec![file], Reader::Unknown, &|_: &str| None::<SecretText>).unwrap();
         for variable in sources.variables().iter().filter(|variable| variable.value.is_some()) {
             let named = manifest.entry(&variable.name).is_some() || manifest.config().contains(&variable.name);

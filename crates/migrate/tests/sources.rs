@@ -7,7 +7,7 @@ use coffre_migrate::{Class, File, OddityKind, Reader, Sources, classify};
 use coffre_secret::SecretText;
 
 fn file(name: &str, bytes: &[u8]) -> File {
-    File { name: name.to_owned(), bytes: bytes.to_vec().into() }
+    File::dotenv(name, bytes.to_vec())
 }
 
 fn read(text: &str, reader: Reader) -> Sources {

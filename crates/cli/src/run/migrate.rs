@@ -1,6 +1,7 @@
 //! `migrate`: from `.env` files into the vault, in steps that can each be looked at, repeated and undone.
 
-mod code;
+mod files;
+mod oracle;
 mod show;
 
 use std::cell::RefCell;
@@ -11,10 +12,9 @@ use std::sync::Arc;
 use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_manifest::Manifest;
 use coffre_migrate::{
-    Ended, Error, File, Fingerprints, Overwrite, Plan, Reader, ServerVault, Sources, State, Target,
-    VaultErrorKind, Work, classify, draft, plan as make_plan, status as read_status, survey,
+    Ended, Error, Fingerprints, Overwrite, Plan, ServerVault, State, Target, VaultErrorKind, Work, classify,
+    draft, plan as make_plan, status as read_status, survey,
 };
-use coffre_secret::SecretText;
 use coffre_source::environment::Environment;
 
 use crate::args::Flag;
@@ -37,11 +37,19 @@ const ENVIRONMENT: Flag = Flag::one(
 .or("env");
 const FILES: Flag = Flag::many(
     "env-file",
-    "A .env file; given again, later files win. Without it, the one beside the manifest.",
+    "A .env file; given again, later files win. Without it, the one beside the manifest. A word in front says which tool reads it: compose:web.env, docker:, systemd:, shell:, node:, honcho:.",
 );
 const RELEASE: Flag = Flag::one(
     "dotenv-release",
     "The release of python-dotenv that the application uses, for example 1.2.4. Undeclared, values on which releases differ are questions.",
+);
+const ACCEPT: Flag = Flag::many(
+    "accept",
+    "A variable, or a place as .env:7, of which our reading is right although others read it differently.",
+);
+const ORACLE: Flag = Flag::one(
+    "oracle",
+    "The application's Python interpreter: it is asked for its python-dotenv, and how that reads the files.",
 );
 const STATE: Flag = Flag::one(
     "state",
@@ -56,6 +64,7 @@ pub(crate) const INIT: &[Flag] = &[
     MANIFEST,
     FILES,
     RELEASE,
+    ORACLE,
     JSON,
     Flag::one("app", "The application's name; without it, the directory's."),
     Flag::many("environments", "An environment of the new manifest; dev, staging and prod by default."),
@@ -66,6 +75,8 @@ pub(crate) const PLAN: &[Flag] = &[
     ENVIRONMENT,
     FILES,
     RELEASE,
+    ACCEPT,
+    ORACLE,
     STATE,
     AUTH,
     JSON,
@@ -79,19 +90,17 @@ pub(crate) const VERIFY: &[Flag] = &[MANIFEST, ENVIRONMENT, FILES, RELEASE, STAT
 /// `migrate status`
 pub(crate) const STATUS: &[Flag] = &[MANIFEST, ENVIRONMENT, STATE, JSON];
 
-/// Larger files are no `.env` files and no manifests.
-const LARGEST: u64 = 16 << 20;
-
 /// Writes the manifest for what the files hold, or adds to it.
 pub(crate) fn init(call: &mut Call) -> Outcome {
     let path = found_manifest(call)?.unwrap_or_else(|| PathBuf::from("coffre.toml"));
-    let existing = match read_text(&path) {
+    let existing = match files::read_text(&path) {
         Ok(text) => Some((Manifest::parse(&text).map_err(|error| wrong(&path, &error))?, text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(unreadable(&path, &error)),
     };
-    let sources = sources(call, directory_of(&path), None, None)?;
     let known = existing.as_ref().map(|(manifest, _)| manifest);
+    let mut sources = files::sources(call, directory_of(&path), known)?;
+    let around = files::look_around(call, directory_of(&path), known, &mut sources)?;
     let findings = classify(&sources, known);
     let draft = draft(&findings, &sources, known);
     let text = match &existing {
@@ -102,15 +111,14 @@ pub(crate) fn init(call: &mut Call) -> Outcome {
     if existing.as_ref().is_none_or(|(_, before)| *before != text) {
         replace(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    let unset = code::unset(directory_of(&path), &sources, known);
-    show::init(call, &path, &draft, &findings, &sources, &unset)
+    show::init(call, &path, &draft, &findings, &sources, &around)
 }
 
 /// Says what `apply` would do, and keeps it.
 pub(crate) async fn plan(call: &mut Call) -> Outcome {
     let site = Site::of(call)?;
-    let reader = call.parsed.one("dotenv-release").map(str::to_owned);
-    let sources = sources(call, &site.directory, None, reader.as_deref())?;
+    let mut sources = files::sources(call, &site.directory, Some(&site.manifest))?;
+    let around = files::look_around(call, &site.directory, Some(&site.manifest), &mut sources)?;
     let vault = site.vault(call)?;
     let target = site.target();
     let found = survey(&vault, &target).await.map_err(failed)?;
@@ -122,7 +130,7 @@ pub(crate) async fn plan(call: &mut Call) -> Outcome {
     let prints = site.prints()?;
     let plan = make_plan(&target, &sources, &findings, &found, &overwrite, &prints);
     site.state.save(&plan).map_err(failed)?;
-    show::plan(call, &plan)
+    show::plan(call, &plan, &around)
 }
 
 /// Writes what the plan says.
@@ -134,7 +142,7 @@ pub(crate) async fn apply(call: &mut Call) -> Outcome {
         let question = format!("Write {} to {}?", show::count(plan.writes(), "object"), plan.server);
         confirm(call, &question)?;
     }
-    let sources = planned_sources(call, &site, &plan)?;
+    let sources = files::planned(call, &plan)?;
     let mut journal = site.state.journal().map_err(failed)?;
     let applied = site
         .working(call, &vault, async |work| coffre_migrate::apply(work, &plan, &sources, &mut journal).await)
@@ -148,13 +156,8 @@ pub(crate) async fn verify(call: &mut Call) -> Outcome {
     let vault = site.vault(call)?;
     let planned = site.state.plan().ok().filter(|_| call.parsed.many("env-file").is_empty());
     let sources = match &planned {
-        Some(plan) => planned_sources(call, &site, plan)?,
-        None => sources(
-            call,
-            &site.directory,
-            None,
-            call.parsed.one("dotenv-release").map(str::to_owned).as_deref(),
-        )?,
+        Some(plan) => files::planned(call, plan)?,
+        None => files::sources(call, &site.directory, Some(&site.manifest))?,
     };
     let verified = coffre_migrate::verify(&vault, &site.target(), &sources).await.map_err(failed)?;
     let mut journal = site.state.journal().map_err(failed)?;
@@ -206,7 +209,7 @@ impl Site {
         let path = found_manifest(call)?.ok_or_else(|| {
             Failure::local("there is no coffre.toml here or above; write one with `coffre migrate init`")
         })?;
-        let text = read_text(&path).map_err(|error| unreadable(&path, &error))?;
+        let text = files::read_text(&path).map_err(|error| unreadable(&path, &error))?;
         let manifest = Manifest::parse(&text).map_err(|error| wrong(&path, &error))?;
         let environment = environment(call, &manifest)?;
         let state = State::open(&state_base(call)?, manifest.app(), &environment).map_err(failed)?;
@@ -307,39 +310,6 @@ fn state_base(call: &Call) -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::local("HOME is not set; say where to keep the plan with -state=DIR"))
 }
 
-/// The files: those that were named, those of the plan, or the one beside the manifest.
-fn sources(
-    call: &Call,
-    directory: &Path,
-    planned: Option<Vec<PathBuf>>,
-    release: Option<&str>,
-) -> Result<Sources, Failure> {
-    let release = release.or_else(|| call.parsed.one("dotenv-release"));
-    let reader =
-        Reader::declared(release).ok_or_else(|| Failure::local("-dotenv-release: write it as 1.2.4"))?;
-    let named = call.parsed.many("env-file").into_iter().map(str::to_owned).chain(call.rest(0));
-    let named: Vec<PathBuf> = named.map(PathBuf::from).collect();
-    let paths = match (planned, named.is_empty()) {
-        (Some(planned), _) => planned,
-        (None, false) => named,
-        (None, true) => {
-            vec![if directory == Path::new(".") { ".env".into() } else { directory.join(".env") }]
-        }
-    };
-    let mut files = Vec::new();
-    for path in paths {
-        let bytes = read(&path).map_err(|error| unreadable(&path, &error))?;
-        files.push(File { name: path.display().to_string(), bytes: bytes.into() });
-    }
-    let env = |name: &str| call.world.env.var(name).map(SecretText::new);
-    Sources::read(files, reader, &env).map_err(|error| failed(error.into()))
-}
-
-fn planned_sources(call: &Call, site: &Site, plan: &Plan) -> Result<Sources, Failure> {
-    let paths = plan.sources.iter().map(|source| PathBuf::from(&source.file)).collect();
-    sources(call, &site.directory, Some(paths), plan.dotenv_release.as_deref())
-}
-
 fn new_manifest(
     call: &Call,
     path: &Path,
@@ -391,20 +361,6 @@ fn confirm(call: &mut Call, question: &str) -> Result<(), Failure> {
 /// Whether JSON was asked for.
 fn wants_json(call: &Call) -> bool {
     call.parsed.on("json") || call.format == Format::Json
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == LARGEST {
-        return Err(std::io::Error::other("it is larger than 16 MiB"));
-    }
-    Ok(bytes)
-}
-
-fn read_text(path: &Path) -> std::io::Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

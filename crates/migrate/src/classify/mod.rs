@@ -11,7 +11,8 @@ use coffre_manifest::{Manifest, Template};
 use coffre_secret::SecretText;
 use serde::{Deserialize, Serialize};
 
-use crate::source::{OddityKind, Sources, Variable};
+use crate::oddity::OddityKind;
+use crate::source::{Sources, Variable};
 
 const UNFILLED: &str = "its value has yet to be filled in";
 
@@ -108,9 +109,27 @@ fn alone(
     manifest: Option<&Manifest>,
 ) -> (Class, String) {
     let name = variable.name.as_str();
-    let odd = |kind| sources.oddities.iter().any(|odd| odd.kind == kind && odd.name.as_deref() == Some(name));
-    if odd(OddityKind::Ambiguous) {
-        return (Class::Ambiguous, "releases of python-dotenv read it differently".to_owned());
+    let doubt = sources
+        .oddities
+        .iter()
+        .find(|odd| odd.kind.doubts_the_value() && !odd.decided && odd.name.as_deref() == Some(name));
+    let asked =
+        |name: &str| manifest.is_some_and(|manifest| manifest.config().iter().any(|config| config == name));
+    // What stays in the environment is read there as ever.
+    let stays = |odd: &crate::oddity::Oddity| {
+        asked(name)
+            || matches!(odd.kind, OddityKind::Elsewhere | OddityKind::Dialect) && {
+                let known = manifest.is_some_and(|manifest| manifest.entry(name).is_some());
+                // EXPOSE: looked at, not kept.
+                !known && by_form(name, value.expose()).0 == Class::Config
+            }
+    };
+    if let Some(odd) = doubt.filter(|odd| !stays(odd)) {
+        let who = match odd.kind {
+            OddityKind::Ambiguous => "releases of python-dotenv read it differently",
+            _ => "it is not certain which value the application sees",
+        };
+        return (Class::Ambiguous, who.to_owned());
     }
     if let Some(manifest) = manifest {
         if let Some(entry) = manifest.entry(name) {

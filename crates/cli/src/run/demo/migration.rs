@@ -33,7 +33,7 @@ impl Original {
     pub(crate) fn read() -> Result<Self, Trouble> {
         let manifest = Manifest::parse(sample::MANIFEST)
             .map_err(|error| Trouble::broken(format!("the sample's manifest: {error}")))?;
-        let file = File { name: ".env".into(), bytes: SecretVec::new(sample::DOTENV.to_vec()) };
+        let file = File::dotenv(".env", SecretVec::new(sample::DOTENV.to_vec()));
         let nothing = |_: &str| None;
         let sources = Sources::read(vec![file], Reader::Declared(Generation::Since1_2_4), &nothing)
             .map_err(|error| Trouble::broken(format!("the sample's .env: {error}")))?;

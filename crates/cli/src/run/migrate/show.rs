@@ -7,6 +7,7 @@ use coffre_migrate::{
 };
 use serde_json::json;
 
+use super::files::Around;
 use super::{tally, wants_json};
 use crate::call::Call;
 use crate::outcome::{Exit, Failure, Outcome};
@@ -18,7 +19,7 @@ pub(super) fn init(
     draft: &Draft,
     findings: &[Finding],
     sources: &Sources,
-    unset: &[(String, String)],
+    around: &Around,
 ) -> Outcome {
     if wants_json(call) {
         let found: Vec<_> = findings
@@ -29,7 +30,7 @@ pub(super) fn init(
         let odd = sources.oddities();
         return json(
             call,
-            &json!({ "manifest": path, "findings": found, "added": added, "oddities": odd, "read_but_not_set": unset }),
+            &json!({ "manifest": path, "findings": found, "added": added, "oddities": odd, "read_but_not_set": around.usage.read_but_absent, "set_but_not_read": around.usage.present_but_unused, "read_by_computed_name": around.usage.dynamic, "beyond": around.beyond, "oracle": around.oracle }),
         );
     }
     let classes = tally(findings.iter().map(|finding| class(finding.class)));
@@ -40,10 +41,7 @@ pub(super) fn init(
     let rows: Vec<_> = rows.collect();
     call.world.say(&render::columns(&rows));
     oddities(call, sources.oddities());
-    for (name, file) in unset {
-        call.world
-            .warn(&format!("{file}: reads {name}, which no file sets; set it, or add it to the manifest"));
-    }
+    self::around(call, around);
     let added = draft.entries.len() + draft.config.len();
     if added == 0 {
         call.world.say(&format!("\n{} names them all; nothing was changed.", path.display()));
@@ -58,10 +56,50 @@ pub(super) fn init(
     Ok(Exit::DONE)
 }
 
-pub(super) fn plan(call: &mut Call, plan: &Plan) -> Outcome {
+/// What the plan does not reach, and what the code and the files do not agree on.
+fn around(call: &mut Call, around: &Around) {
+    for beyond in &around.beyond {
+        let place =
+            if beyond.line == 0 { beyond.file.clone() } else { format!("{}:{}", beyond.file, beyond.line) };
+        call.world.warn(&format!("{place}: {}", beyond.what));
+    }
+    let (needed, soft): (Vec<_>, Vec<_>) =
+        around.usage.read_but_absent.iter().partition(|(_, place)| !place.default);
+    for (name, place) in needed {
+        call.world.warn(&format!(
+            "{}:{}: reads {name}, which no file sets; set it, or add it to the manifest",
+            place.file, place.line
+        ));
+    }
+    if !soft.is_empty() {
+        let names: Vec<&str> = soft.iter().map(|(name, _)| name.as_str()).collect();
+        call.world.warn(&format!("set nowhere, but the code goes on without: {}", names.join(", ")));
+    }
+    if !around.usage.present_but_unused.is_empty() {
+        let names = around.usage.present_but_unused.join(", ");
+        call.world.warn(&format!("no code found that asks for: {names}"));
+    }
+    for place in &around.usage.dynamic {
+        call.world.warn(&format!(
+            "{}:{}: asks for a variable whose name is only known when it runs; see that the manifest names it",
+            place.file, place.line
+        ));
+    }
+    if around.usage.truncated {
+        call.world.warn("the project is larger than what is looked through; some code was not");
+    }
+}
+
+pub(super) fn plan(call: &mut Call, plan: &Plan, around: &Around) -> Outcome {
     let exit = if plan.questions.is_empty() { Exit::DONE } else { Exit::LOCAL };
     if wants_json(call) {
-        json(call, &json!(plan))?;
+        let mut shown = json!(plan);
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("beyond".to_owned(), json!(around.beyond));
+            shown.insert("usage".to_owned(), json!(around.usage));
+            shown.insert("oracle".to_owned(), json!(around.oracle));
+        }
+        json(call, &shown)?;
         return Ok(exit);
     }
     let id = plan.plan_id.get(..12).unwrap_or_default();
@@ -71,6 +109,7 @@ pub(super) fn plan(call: &mut Call, plan: &Plan) -> Outcome {
     call.world.say("");
     call.world.say(&render::columns(&plan.items.iter().map(row).collect::<Vec<_>>()));
     oddities(call, &plan.oddities);
+    self::around(call, around);
     if plan.questions.is_empty() {
         call.world.say(&match plan.writes() {
             0 => "\nEverything is there already; there is nothing to apply.".to_owned(),
@@ -172,9 +211,9 @@ pub(super) fn status(call: &mut Call, status: &Status) -> Outcome {
 }
 
 fn oddities(call: &mut Call, odd: &[Oddity]) {
-    for odd in odd {
+    for odd in odd.iter().filter(|odd| !odd.decided) {
         let name = odd.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        call.world.warn(&format!("{}:{}: {name}{}", odd.file, odd.line, odd.kind.advice()));
+        call.world.warn(&format!("{}:{}: {name}{}", odd.file, odd.line, odd.advice()));
     }
 }
 
