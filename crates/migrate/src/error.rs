@@ -1,3 +1,5 @@
+//! Failures of the steps. Every message ends with what to do next; none holds a value.
+
 use crate::journal::JournalError;
 use crate::source::Unreadable;
 use crate::vault::VaultError;

@@ -1,3 +1,5 @@
+//! Tags that tell values apart and say nothing about them.
+
 use coffre_crypto::{Key, mac::Mac};
 use coffre_secret::SecretText;
 

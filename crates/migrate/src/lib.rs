@@ -35,7 +35,7 @@ mod verify;
 
 pub use apply::{Applied, Work, apply};
 pub use classify::{Class, Finding, classify};
-pub use discover::{Beyond, Consumer, Discovery, FileInput, Input, discover, hold_against};
+pub use discover::{Assigned, Beyond, Consumer, Discovery, FileInput, Input, discover, hold_against};
 pub use draft::{Draft, draft};
 pub use error::Error;
 pub use fingerprint::Fingerprints;

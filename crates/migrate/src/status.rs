@@ -1,3 +1,5 @@
+//! Where a migration stands, for people and scripts.
+
 use serde::Serialize;
 
 use crate::journal::{Ended, Journal};

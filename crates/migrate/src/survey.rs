@@ -1,3 +1,5 @@
+//! What is on the server already, of that which a plan is about.
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::Error;

@@ -1,3 +1,5 @@
+//! The dialects of files of assignments, as people name them.
+
 use std::fmt;
 
 use coffre_dotenv::Tool;

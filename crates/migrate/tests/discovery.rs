@@ -1,6 +1,6 @@
 //! Every file that the usual tools would read is found, with the dialect in which that tool reads it and with what wins;
 //! a value that another program would see differently is a finding that must be decided.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,12 @@
+//! What programs would be given, held against what is planned.
+
 use std::path::{Path, PathBuf};
 
 use coffre_dotenv::{Dialect, Document, EnvLookup, Interpolation, Precedence};
 use coffre_secret::{SecretText, SecretVec};
 use serde::Serialize;
 
-use super::{Consumer, Discovery, FileInput, Input};
+use super::{Assigned, Consumer, Discovery, FileInput, Input};
 use crate::oddity::OddityKind;
 use crate::scan::{Language, reads};
 use crate::source::Sources;
@@ -95,7 +97,7 @@ fn literals(consumer: &Consumer) -> impl Iterator<Item = Beyond> + '_ {
 }
 
 /// A file as a tool reads it; nothing if it cannot be read.
-fn read(file: &FileInput, env: &dyn EnvLookup) -> Vec<(String, Option<SecretText>)> {
+fn read(file: &FileInput, env: &dyn EnvLookup) -> Assigned {
     let Some(bytes) = bytes(&file.path) else { return vec![] };
     match file.syntax {
         Syntax::PythonDotenv => {

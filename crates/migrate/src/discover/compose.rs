@@ -1,3 +1,7 @@
+//! Compose files: `env_file` in its three forms, `environment` in its two, and the references that Compose fills in from
+//! its own `.env`. `environment` wins over `env_file`, a later file over an earlier one (Compose's documentation,
+//! "Environment variables precedence").
+
 use std::path::Path;
 
 use coffre_dotenv::{Tool, expand};

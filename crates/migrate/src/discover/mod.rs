@@ -20,6 +20,9 @@ use crate::tree::Tree;
 pub use against::{Beyond, hold_against};
 pub(crate) use compose::reads as compose_reads;
 
+/// What a file assigns, in its order; `None` where it is not known without running something.
+pub type Assigned = Vec<(String, Option<SecretText>)>;
+
 /// Something that starts a program, or the program itself, with what it is given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Consumer {
@@ -159,7 +162,7 @@ impl Consumer {
     /// What each variable comes from in the end, and its value where a file gives it. `read` reads a file as a tool does.
     pub fn sees(
         &self,
-        read: &dyn Fn(&FileInput) -> Vec<(String, Option<SecretText>)>,
+        read: &dyn Fn(&FileInput) -> Assigned,
     ) -> BTreeMap<String, (&Input, Option<SecretText>)> {
         let mut seen = BTreeMap::new();
         for input in &self.inputs {

@@ -1,3 +1,5 @@
+//! Procfiles: the tools that run them read `.env` by themselves.
+
 use std::path::Path;
 
 use coffre_dotenv::Tool;

@@ -1,3 +1,5 @@
+//! Where python-dotenv and Flask search by themselves.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

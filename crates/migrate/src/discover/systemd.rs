@@ -1,3 +1,5 @@
+//! Units and their drop-ins, as systemd.unit(5) and systemd.exec(5) describe them.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,6 @@
+//! JavaScript and TypeScript: `process.env`, `import.meta.env`, Deno's and Bun's, by member, by text, taken apart, and
+//! under another name. What is assigned to is set, not asked for.
+
 use std::collections::BTreeSet;
 
 use super::tokens::Token;

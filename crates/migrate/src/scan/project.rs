@@ -1,3 +1,5 @@
+//! A whole project's code, held against what its files and its manifest give.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,3 +1,6 @@
+//! Python: the environment itself, and the readers of settings that people put before it. A call that could be anybody's
+//! (`config`, `env`) counts only with a name in capitals.
+
 use super::settings;
 use super::tokens::Token;
 use super::{Argument, Reads, View};

@@ -1,3 +1,5 @@
+//! Shell scripts: what they use and have not set. Single quotes, comments and quoted here-documents replace nothing.
+
 use std::collections::BTreeSet;
 
 use super::Reads;
