@@ -87,7 +87,8 @@ impl Address {
 
     /// The same place with another user.
     pub(crate) fn with_credentials(&self, user: &SecretText, password: &SecretText) -> SecretText {
-        let mut made: SecretText = Secret::new(String::with_capacity(user.len() * 3 + password.len() * 3 + 256));
+        let mut made: SecretText =
+            Secret::new(String::with_capacity(user.len() * 3 + password.len() * 3 + 256));
         let out = made.expose_mut();
         out.push_str(&self.scheme);
         out.push_str("://");
@@ -182,7 +183,8 @@ mod tests {
 
     #[test]
     fn another_user_at_the_same_place() {
-        let address = Address::parse(&"postgresql://old:gone@db:5432/app%20one?sslmode=require".into()).unwrap();
+        let address =
+            Address::parse(&"postgresql://old:gone@db:5432/app%20one?sslmode=require".into()).unwrap();
         let made = address.with_credentials(&"v-api".into(), &"a/b@c".into());
         assert_eq!(made.expose(), "postgresql://v-api:a%2Fb%40c@db:5432/app%20one?sslmode=require");
         assert_eq!(Address::parse(&made).unwrap().password().unwrap().expose(), "a/b@c");

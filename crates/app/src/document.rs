@@ -89,9 +89,7 @@ impl Contents {
         // EXPOSE: only the key ids are decoded.
         let keys = self.get("keys").and_then(|keys| serde_json::from_str::<Vec<Key>>(keys.expose()).ok());
         match (keys, text("active")) {
-            (Some(keys), Some(active)) => {
-                self.epoch.is_some() && keys.iter().any(|key| key.kid == active)
-            }
+            (Some(keys), Some(active)) => self.epoch.is_some() && keys.iter().any(|key| key.kid == active),
             _ => false,
         }
     }
@@ -129,7 +127,11 @@ pub struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(contents: Arc<Contents>, validated_at: Option<Duration>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        contents: Arc<Contents>,
+        validated_at: Option<Duration>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { contents, validated_at, clock }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coffre_cache::{Mark, Shown, Withdrawn};
+use coffre_cache::{Mark, Outcome, Revision, Shown, Withdrawn};
 use coffre_secret::SecretText;
+use coffre_source::resolve::What;
 
 use crate::address::Address;
 use crate::document::Contents;
@@ -47,6 +48,7 @@ impl Shelf {
         !self.touched.load(Ordering::Relaxed) && !self.touched.swap(true, Ordering::Relaxed)
     }
 
+    /// The document, if it may be shown at this time since boot.
     pub(crate) fn contents(&self, now: Duration) -> Option<(&Arc<Contents>, &Shown)> {
         match &self.state {
             ShelfState::Shown(contents, shown) if now < shown.hard_until => Some((contents, shown)),
@@ -115,12 +117,8 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    pub(crate) const ENDLESS: Self = Self {
-        fresh_until: u64::MAX,
-        revalidate_at: u64::MAX,
-        hard_until: u64::MAX,
-        mark: Mark::Confirmed,
-    };
+    pub(crate) const ENDLESS: Self =
+        Self { fresh_until: u64::MAX, revalidate_at: u64::MAX, hard_until: u64::MAX, mark: Mark::Confirmed };
 
     pub(crate) fn of(shown: &Shown) -> Self {
         Self {
@@ -153,8 +151,45 @@ pub(crate) enum Missing {
     Part(Arc<str>),
     /// The document holds no address to put a credential into.
     NoAddress(Key),
+    /// It is set neither in `.env` nor in the process environment.
+    Unset(Arc<str>),
 }
 
+impl Missing {
+    /// As a start tells it; `absent` says what is wrong with a document that is not there.
+    pub(crate) fn as_problem(&self, absent: impl Fn(&Key) -> What) -> What {
+        match self {
+            Self::Document(key) => absent(key),
+            Self::Field(key, field) => What::NoField(field.to_string(), key.to_string()),
+            Self::Part(part) => What::NoPart(part.to_string()),
+            Self::NoAddress(key) => What::NoPart(format!("the address in {key}")),
+            Self::Unset(name) => What::NoPart(name.to_string()),
+        }
+    }
+}
+
+/// Documents as a start has read them.
+pub(crate) fn shelves_of(outcomes: &HashMap<Key, Outcome<Arc<Contents>>>) -> HashMap<Key, Arc<Shelf>> {
+    let endless = Shown {
+        validated_at: Duration::ZERO,
+        fresh_until: Duration::MAX,
+        revalidate_at: Duration::MAX,
+        hard_until: Duration::MAX,
+        mark: Mark::Confirmed,
+        epoch: None,
+        revision: Revision::default(),
+    };
+    let fetched = outcomes.iter().filter_map(|(key, outcome)| match outcome {
+        Outcome::Fetched(fetched) => {
+            let state = ShelfState::Shown(Arc::clone(&fetched.value), endless);
+            Some((key.clone(), Arc::new(Shelf::new(state))))
+        }
+        _ => None,
+    });
+    fetched.collect()
+}
+
+/// Whole nanoseconds; the end of time if there are too many.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -241,12 +276,15 @@ impl Kitchen<'_> {
             _ => None,
         };
         let same = before.parts.len() == parts.len()
-            && before.parts.iter().zip(parts).all(|((_, old), (_, new))| {
-                contents(new).is_some() && contents(old) == contents(new)
-            });
+            && before
+                .parts
+                .iter()
+                .zip(parts)
+                .all(|((_, old), (_, new))| contents(new).is_some() && contents(old) == contents(new));
         same.then(|| shards.clone())
     }
 
+    /// A variable's value; `depth` counts templates within templates.
     fn made(&self, variable: &Variable, depth: usize) -> Result<Shards, Missing> {
         match &variable.recipe {
             Recipe::Field { key, field } => self.field(key, field),

@@ -69,7 +69,8 @@ impl Recipes {
     ) -> Self {
         let mut all = Self::default();
         for entry in manifest.entries() {
-            let recipe = if local(entry) { Some(Recipe::Local) } else { recipe(manifest, entry, leased(entry)) };
+            let recipe =
+                if local(entry) { Some(Recipe::Local) } else { recipe(manifest, entry, leased(entry)) };
             let Some(recipe) = recipe else { continue };
             let name: Arc<str> = Arc::from(entry.name.as_str());
             all.by_name.insert(Arc::clone(&name), all.variables.len());

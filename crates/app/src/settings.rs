@@ -139,8 +139,7 @@ impl Settings {
         let client = builder.retries(0).entropy(Arc::clone(&self.entropy)).build().map_err(|error| {
             Error::new(ErrorKind::Invalid, format!("the connection's settings: {error}")).caused_by(error)
         })?;
-        let client =
-            if stated("CLIENT_TIMEOUT").is_some() { client } else { client.with_timeout(ATTEMPT) };
+        let client = if stated("CLIENT_TIMEOUT").is_some() { client } else { client.with_timeout(ATTEMPT) };
         if !client.verifies_tls() && client.address().starts_with("https:") {
             tracing::warn!(
                 "the server's certificate is not verified (VAULT_SKIP_VERIFY): whoever is in between can read everything"
