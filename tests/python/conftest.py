@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coffre_server import DevServer, Server
+from gate import Gate
 from postgres_server import PostgresServer
 from real_process import Missing
 from redis_server import RedisServer
@@ -102,3 +103,10 @@ def real(kind):
         pytest.skip(str(missing))
     with server:
         yield server
+
+
+@pytest.fixture
+def slow_server(server):
+    """A way to the module's server that holds each answer back for `delay` seconds."""
+    with Gate(server.port) as gate:
+        yield gate

@@ -53,10 +53,15 @@ class Gone(CoffreError):
 class NotFound(CoffreError):
     """Nothing is there: no such variable, path or field."""
 
-    kind = "not-found"
+    kind = "not_found"
 
 
 class SourceError(CoffreError):
     """Where secrets come from could not be decided, or the decision is to refuse. The application should not start."""
 
-    kind = "source"
+    kind = "refused"
+
+
+for _class in (CoffreError, Unavailable, Stale, Denied, Gone, NotFound, SourceError):
+    # As people import it, and as tracebacks and pickles should name it.
+    _class.__module__ = "coffre"

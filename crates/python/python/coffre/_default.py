@@ -1,0 +1,67 @@
+"""The secrets of the whole process: opened when first needed, from its environment and working directory."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import Optional
+
+from coffre import _native
+from coffre._errors import CoffreError
+from coffre._native import Secrets
+
+_lock = threading.Lock()
+_opened: Optional[Secrets] = None
+_attempts = 0
+_failure: Optional[CoffreError] = None
+
+
+def secrets() -> Secrets:
+    """Opened once for all threads. Raises SourceError (or another CoffreError) when that is refused; the next call tries
+    again. Threads that waited for an attempt which failed get the same failure, without an attempt of their own."""
+    if _opened is not None:
+        return _opened
+    return _open(_attempts)
+
+
+def opened() -> Optional[Secrets]:
+    """The same if it is open already."""
+    return _opened
+
+
+def close() -> None:
+    """Ends what `secrets` opened; the next use opens again."""
+    global _opened
+    with _lock:
+        closing, _opened = _opened, None
+    if closing is not None:
+        closing.close()
+
+
+def _open(seen: int) -> Secrets:
+    global _opened, _attempts, _failure
+    with _lock:
+        if _opened is not None:
+            return _opened
+        if _attempts != seen and _failure is not None:
+            raise type(_failure)(str(_failure), _failure.kind, _failure.retryable)
+        _attempts += 1
+        try:
+            _opened = _native.open_default()
+        except CoffreError as error:
+            _failure = type(error)(str(error), error.kind, error.retryable)
+            raise
+        _failure = None
+        return _opened
+
+
+def _after_fork() -> None:
+    # Another thread may have held the lock; it does not exist in the child.
+    global _lock
+    _lock = threading.Lock()
+    _native.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_native.close_all)
