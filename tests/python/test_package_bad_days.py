@@ -67,7 +67,7 @@ def test_the_server_goes_and_comes_back(application, secrets, gate):
     error = error_of(read)
     assert isinstance(error, (coffre.Stale, coffre.Unavailable)) and error.retryable
     application.assert_no_secret("the error", repr(error))
-    assert "ok" not in str(secrets.health().get("status", "")).lower()
+    assert secrets.health()["status"] == "failed"
     application.write("jwt/secret_key", {"value": "after the outage"})
     gate.open()
     until(lambda: error_of(read) is None)
@@ -145,5 +145,8 @@ def test_an_outage_is_told_and_counted(application, secrets, gate):
     gate.close()
     until(lambda: error_of(read) is not None)
     metrics = secrets.metrics()
-    assert 'coffre_secrets_get_total{result="hit"}' in metrics
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    for name in ('coffre_secrets_get_total{result="degraded"}', "coffre_secrets_degraded_seconds_total"):
+        assert float(counted[name]) > 0, name
+    assert secrets.health()["status"] == "failed"
     application.assert_no_secret("metrics and health", metrics + repr(secrets.health()))

@@ -13,7 +13,8 @@ use coffre_secret::SecretText;
 use crate::document::{Contents, Document};
 use crate::engine::Engines;
 use crate::error::{Error, ErrorKind};
-use crate::local::{self, Class, Tally, What};
+use crate::lasting::Publications;
+use crate::local::{self, Class, Tally, Term, What};
 use crate::published::{Fixed, Missing, Published, Slot, Times, nanos};
 use crate::recipe::{Key, Recipes};
 use crate::settings::Lookup;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) bells: Bells,
     pub(crate) counts: Counts,
     pub(crate) engines: Engines,
+    pub(crate) publications: Publications,
     closed: AtomicBool,
 }
 
@@ -70,6 +72,7 @@ impl Core {
             bells: Bells::default(),
             counts: Counts::default(),
             engines,
+            publications: Publications::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -88,6 +91,7 @@ impl Core {
         let next = if self.is_closed() { Published { closed: true, ..Published::default() } } else { next };
         self.published.store(Arc::new(next));
         self.generation.0.fetch_add(1, Ordering::Release);
+        self.publications.tell();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -127,7 +131,7 @@ impl Core {
     fn look(self: &Arc<Self>, what: What<'_>) -> Result<Value, Error> {
         for _ in 0..ROUNDS {
             match self.see(what)? {
-                Seen::Value(value) => return Ok(value),
+                Seen::Value(value, _) => return Ok(value),
                 Seen::Wants(key) => self.engines.ask(self, &key)?,
             }
         }
@@ -137,7 +141,7 @@ impl Core {
     async fn look_async(self: &Arc<Self>, what: What<'_>) -> Result<Value, Error> {
         for _ in 0..ROUNDS {
             match self.see(what)? {
-                Seen::Value(value) => return Ok(value),
+                Seen::Value(value, _) => return Ok(value),
                 Seen::Wants(key) => self.engines.ask_async(self, &key).await?,
             }
         }
@@ -145,7 +149,7 @@ impl Core {
     }
 
     /// One look into the shared table.
-    fn see(self: &Arc<Self>, what: What<'_>) -> Result<Seen, Error> {
+    pub(crate) fn see(self: &Arc<Self>, what: What<'_>) -> Result<Seen, Error> {
         let generation = self.generation();
         let published = self.published.load();
         if published.closed {
@@ -159,7 +163,8 @@ impl Core {
                 }
                 let loose = self.facts.loose.as_ref().and_then(|lookup| lookup(name));
                 let value = loose.map(|value| Shards::of(SecretText::new(value)).value());
-                value.map(Seen::Value).ok_or_else(|| self.unknown(name))
+                let term = Term { generation, until: 0, class: Class::Fresh };
+                value.map(|value| Seen::Value(value, term)).ok_or_else(|| self.unknown(name))
             }
             What::Field(path, field) if self.facts.source != Source::Vault => {
                 let slot = self.slot_of_place(&published, path, field)?;
@@ -173,7 +178,8 @@ impl Core {
                 let missing = || Self::missing(&Missing::Field(key.clone(), field.into()));
                 let shards = contents.shards(field).ok_or_else(missing)?;
                 let (until, class) = serve(times, now, times.revalidate_at);
-                Ok(Seen::Value(local::remember(self, what, shards, generation, until, class)))
+                let value = local::remember(self, what, shards, generation, until, class);
+                Ok(Seen::Value(value, Term { generation, until, class }))
             }
         }
     }
@@ -198,7 +204,8 @@ impl Core {
         }
         let shards = slot.made.as_ref().map_err(Self::missing)?;
         let (until, class) = serve(slot.times, now, revalidate_at);
-        Ok(Seen::Value(local::remember(self, what, shards, generation, until, class)))
+        let value = local::remember(self, what, shards, generation, until, class);
+        Ok(Seen::Value(value, Term { generation, until, class }))
     }
 
     /// A document that may be shown now; says that it is time to ask again, if it is.
@@ -223,7 +230,7 @@ impl Core {
         }
         let key = self.key(path)?;
         for _ in 0..ROUNDS {
-            if let Some(document) = self.document_now(&key)? {
+            if let Some((document, _)) = self.document_now(&key)? {
                 return Ok(document);
             }
             self.engines.ask(self, &key)?;
@@ -237,7 +244,7 @@ impl Core {
         }
         let key = self.key(path)?;
         for _ in 0..ROUNDS {
-            if let Some(document) = self.document_now(&key)? {
+            if let Some((document, _)) = self.document_now(&key)? {
                 return Ok(document);
             }
             self.engines.ask_async(self, &key).await?;
@@ -245,7 +252,8 @@ impl Core {
         Err(unsettled())
     }
 
-    fn document_now(self: &Arc<Self>, key: &Key) -> Result<Option<Arc<Document>>, Error> {
+    pub(crate) fn document_now(self: &Arc<Self>, key: &Key) -> Result<Option<(Arc<Document>, Term)>, Error> {
+        let generation = self.generation();
         let published = self.published.load();
         if published.closed {
             return Err(closed());
@@ -253,10 +261,12 @@ impl Core {
         let now = self.clock.boot();
         let Some((contents, times)) = self.see_document(&published, key, now) else { return Ok(None) };
         let shelf = published.shelves.get(key);
-        self.counts.served(serve(times, now, times.revalidate_at).1);
+        let (until, class) = serve(times, now, times.revalidate_at);
+        self.counts.served(class);
         let validated_at = shelf.and_then(|shelf| shelf.validated_at());
         let clock = Arc::clone(&self.clock);
-        Ok(Some(Arc::new(Document::new(Arc::clone(contents), validated_at, clock))))
+        let document = Arc::new(Document::new(Arc::clone(contents), validated_at, clock));
+        Ok(Some((document, Term { generation, until, class })))
     }
 
     fn document_outside(self: &Arc<Self>, path: &str) -> Result<Arc<Document>, Error> {
@@ -336,8 +346,8 @@ impl Core {
 const ROUNDS: usize = 64;
 
 /// What one look gave.
-enum Seen {
-    Value(Value),
+pub(crate) enum Seen {
+    Value(Value, Term),
     Wants(Key),
 }
 

@@ -25,6 +25,15 @@ pub(crate) enum What<'a> {
     Field(&'a str, &'a str),
 }
 
+/// How a value that is served counts, and until when it is served without another look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    pub(crate) generation: u64,
+    /// Nanoseconds since boot.
+    pub(crate) until: u64,
+    pub(crate) class: Class,
+}
+
 /// How a value that is served counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -39,7 +48,7 @@ pub(crate) enum Class {
 pub(crate) struct Tally([AtomicU64; 3]);
 
 impl Tally {
-    fn count(&self, class: Class) {
+    pub(crate) fn count(&self, class: Class) {
         if let Some(counter) = self.0.get(class as usize) {
             // One writer: no read-modify-write needed.
             counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);

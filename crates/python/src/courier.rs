@@ -42,12 +42,11 @@ struct Courier {
 /// Leaves a parcel. Never blocks, needs no lock of the interpreter.
 pub(crate) fn send(parcel: Parcel) {
     let courier = present();
-    if matches!(parcel, Parcel::Record(_)) {
-        if courier.records.fetch_add(1, Ordering::Relaxed) >= RECORDS {
-            courier.records.fetch_sub(1, Ordering::Relaxed);
-            courier.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
+    let counted = matches!(parcel, Parcel::Record(_));
+    if counted && courier.records.fetch_add(1, Ordering::Relaxed) >= RECORDS {
+        courier.records.fetch_sub(1, Ordering::Relaxed);
+        courier.dropped.fetch_add(1, Ordering::Relaxed);
+        return;
     }
     // It fails only when the thread is gone, and then the process ends.
     let _ = courier.sender.send(parcel);
@@ -75,8 +74,11 @@ fn present() -> Arc<Courier> {
         return courier;
     }
     let (sender, receiver) = channel();
-    let new =
-        Arc::new(Courier { sender, records: Arc::new(AtomicUsize::new(0)), dropped: Arc::new(AtomicUsize::new(0)) });
+    let new = Arc::new(Courier {
+        sender,
+        records: Arc::new(AtomicUsize::new(0)),
+        dropped: Arc::new(AtomicUsize::new(0)),
+    });
     let previous = COURIER.compare_and_swap(&None::<Arc<Courier>>, Some(Arc::clone(&new)));
     if let Some(first) = previous.as_ref() {
         return Arc::clone(first);

@@ -34,9 +34,8 @@ impl Failure {
 
     fn raised(self, py: Python<'_>) -> PyResult<PyErr> {
         static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-        let errors = ERRORS.get_or_try_init(py, || {
-            py.import(intern!(py, "coffre._errors")).map(Bound::unbind)
-        })?;
+        let errors =
+            ERRORS.get_or_try_init(py, || py.import(intern!(py, "coffre._errors")).map(Bound::unbind))?;
         let class = errors.bind(py).getattr(self.class)?;
         Ok(PyErr::from_value(class.call1((self.text, self.kind, self.retryable))?))
     }

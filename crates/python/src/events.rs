@@ -26,9 +26,8 @@ static INSTALLED: OnceLock<bool> = OnceLock::new();
 /// Installs the bridge, once for the process, and asks the logger what it wants to hear.
 pub(crate) fn install(py: Python<'_>) {
     INSTALLED.get_or_init(|| tracing::subscriber::set_global_default(Bridge).is_ok());
-    let level = logger(py).and_then(|logger| {
-        logger.call_method0(intern!(py, "getEffectiveLevel"))?.extract::<i32>()
-    });
+    let level =
+        logger(py).and_then(|logger| logger.call_method0(intern!(py, "getEffectiveLevel"))?.extract::<i32>());
     // An unusual logger costs details, not warnings.
     THRESHOLD.store(level.unwrap_or(INFO).min(INFO), Ordering::Relaxed);
 }

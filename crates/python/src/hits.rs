@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
-
 /// More entries than a program has secrets; then all are dropped and read again.
 const CAPACITY: usize = 10_000;
 

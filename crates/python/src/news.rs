@@ -49,9 +49,8 @@ impl Change {
 
 impl Change {
     fn new(py: Python<'_>, changes: &Changes) -> PyResult<Self> {
-        let tuple = |all: &[Arc<str>]| {
-            PyTuple::new(py, all.iter().map(AsRef::<str>::as_ref)).map(Bound::unbind)
-        };
+        let tuple =
+            |all: &[Arc<str>]| PyTuple::new(py, all.iter().map(AsRef::<str>::as_ref)).map(Bound::unbind);
         Ok(Self { names: tuple(&changes.names)?, paths: tuple(&changes.paths)? })
     }
 }

@@ -189,9 +189,7 @@ impl Secrets {
         let (app, wanted) = (Arc::clone(&self.app), text(path, "path")?);
         Ok(Pending::new(async move {
             let found = app.document_async(&wanted).await;
-            made(move |py| {
-                Ok(Py::new(py, Document::new(wanted, found.map_err(Failure::from)?))?.into_any())
-            })
+            made(move |py| Ok(Py::new(py, Document::new(wanted, found.map_err(Failure::from)?))?.into_any()))
         }))
     }
 
