@@ -112,7 +112,12 @@ fn run(mut world: World, command: &'static Command, args: Vec<String>) -> (World
         (None, Run::Local(function)) => function(&mut call),
         (None, Run::Online(function)) => {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(function(&mut call)),
+                Ok(runtime) => {
+                    let outcome = runtime.block_on(function(&mut call));
+                    // A look-up of a host name that hangs must not keep anybody waiting.
+                    runtime.shutdown_background();
+                    outcome
+                }
                 Err(error) => Err(Failure::local(format!("cannot start: {error}"))),
             }
         }

@@ -39,6 +39,11 @@ pub(crate) struct Voice<'a> {
 }
 
 impl Voice<'_> {
+    /// A line for the person.
+    pub(crate) fn tell(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{}", visible(text));
+    }
+
     /// A line for the person, in yellow where standard error is a terminal.
     pub(crate) fn warn(&mut self, text: &str) {
         let text = visible(text);

@@ -10,13 +10,14 @@ use coffre_secret::SecretText;
 
 use crate::decision::{self, Decision, Probe, Setting, Why};
 use crate::environment::{Environment, STATED_BY};
-use crate::identity::Identity;
+use crate::identity::{Identity, LoggedIn, NoIdentity};
 use crate::inject::{check_name, is_for_us};
 use crate::resolve::{self, Incomplete, Origin, Outside, Resolved};
 
 /// The pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FROM_SERVER: &str = "vault";
 
 /// Everything that a start depends on.
 pub struct Plan<'a> {
@@ -101,33 +102,59 @@ pub enum Refusal {
     Dotenv(String),
     /// No identity.
     #[error("{0}")]
-    Identity(#[from] crate::identity::NoIdentity),
+    Identity(#[from] NoIdentity),
 }
 
 /// Decides and carries it out. `report` is given lines for the person at the terminal; no line holds a value.
 /// `identity` is asked for only if the server is.
 pub async fn start(
     plan: &Plan<'_>,
-    identity: impl FnOnce() -> Result<Identity, crate::identity::NoIdentity>,
+    identity: impl FnOnce() -> Result<Identity, NoIdentity>,
     report: &mut dyn FnMut(&str),
 ) -> Result<Started, Refusal> {
-    let mut identity = Some(identity);
-    let mut known = None;
+    let mut session = Session::new(identity);
     let ask = async |client: &Client| {
-        if let Some(identity) = identity.take() {
-            known = Some(identity().map_err(Failed::Identity)?);
-        }
-        match &mut known {
-            Some(identity) => attempt(plan, client, identity).await,
-            None => Err(Failed::Identity(crate::identity::NoIdentity::Nothing)),
-        }
+        let values = session.read(plan, client).await;
+        // The program does not get the token, so nobody needs it any more.
+        session.close().await;
+        values
     };
-    let mut started = match decide(plan, ask, report).await? {
-        Decided::Server(values) => Started { values, source: "vault", without_value: vec![] },
+    finish(plan, decide(plan, ask, report).await?, report)
+}
+
+/// As [`start`], with a session that stays open, to look later whether values have changed.
+pub async fn start_and_stay(
+    plan: &Plan<'_>,
+    session: &mut Session<impl FnOnce() -> Result<Identity, NoIdentity>>,
+    report: &mut dyn FnMut(&str),
+) -> Result<Started, Refusal> {
+    let ask = async |client: &Client| session.read(plan, client).await;
+    finish(plan, decide(plan, ask, report).await?, report)
+}
+
+/// The values that the server has now, for a program that was started with values of the server. Nothing is decided
+/// again: a failure is the caller's to bear.
+pub async fn look_again(
+    plan: &Plan<'_>,
+    client: &Client,
+    session: &mut Session<impl FnOnce() -> Result<Identity, NoIdentity>>,
+) -> Result<Started, Failed> {
+    let mut values = session.read(plan, client).await?;
+    leave_out(plan, &mut values, &mut |_| {});
+    Ok(Started { values, source: FROM_SERVER, without_value: vec![] })
+}
+
+fn finish(
+    plan: &Plan<'_>,
+    decided: Decided<Vec<Resolved>>,
+    report: &mut dyn FnMut(&str),
+) -> Result<Started, Refusal> {
+    let mut values = match decided {
+        Decided::Server(values) => values,
         Decided::Dotenv(started, _) => return Ok(started),
     };
-    leave_out(plan, &mut started.values, report);
-    Ok(started)
+    leave_out(plan, &mut values, report);
+    Ok(Started { values, source: FROM_SERVER, without_value: vec![] })
 }
 
 /// What a decision led to.
@@ -242,19 +269,59 @@ pub enum Failed {
     /// `.env`, asked for a variable that may stay there, cannot be read.
     Dotenv(String),
     /// There is nobody to ask as.
-    Identity(crate::identity::NoIdentity),
+    Identity(NoIdentity),
 }
 
-async fn attempt(plan: &Plan<'_>, client: &Client, identity: &mut Identity) -> Result<Vec<Resolved>, Failed> {
-    let logged_in = identity.client(client).await.map_err(Failed::Call)?;
-    let environment = plan.environment.name.as_str();
-    let documents = resolve::fetch(&logged_in.client, plan.manifest, environment).await;
-    if logged_in.own_token {
-        // The program does not get the token, so nobody needs it any more. If the server does not end it now, its
-        // own time will.
-        let _ = logged_in.client.write("auth/token/revoke-self", Body::fields([])).await;
+/// An identity, and the login that was made with it.
+pub struct Session<F> {
+    make: Option<F>,
+    identity: Option<Identity>,
+    logged_in: Option<LoggedIn>,
+}
+
+impl<F: FnOnce() -> Result<Identity, NoIdentity>> Session<F> {
+    /// Nobody has logged in yet; the identity is made when the server is asked for the first time.
+    pub const fn new(make: F) -> Self {
+        Self { make: Some(make), identity: None, logged_in: None }
     }
-    let documents = documents.map_err(Failed::Call)?;
+
+    /// The client of the login, if there is one.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.logged_in.as_ref().map(|logged_in| &logged_in.client)
+    }
+
+    /// Reads everything with the login that there is. If that is refused, or there is none, it logs in.
+    async fn read(&mut self, plan: &Plan<'_>, client: &Client) -> Result<Vec<Resolved>, Failed> {
+        if let Some(logged_in) = &self.logged_in {
+            match read(plan, &logged_in.client).await {
+                // A token may have ended; whether it is the reason, a new one tells.
+                Err(Failed::Call(error)) if logged_in.own_token && probe_of(&error) == Probe::Denied => {}
+                other => return other,
+            }
+        }
+        self.logged_in = None;
+        if let Some(make) = self.make.take() {
+            self.identity = Some(make().map_err(Failed::Identity)?);
+        }
+        let Some(identity) = &mut self.identity else { return Err(Failed::Identity(NoIdentity::Nothing)) };
+        let logged_in = identity.client(client).await.map_err(Failed::Call)?;
+        let values = read(plan, &logged_in.client).await;
+        self.logged_in = Some(logged_in);
+        values
+    }
+
+    /// Ends a token that was made for this session. If the server does not end it now, its own time will.
+    pub async fn close(&mut self) {
+        if let Some(logged_in) = self.logged_in.take().filter(|logged_in| logged_in.own_token) {
+            let _ = logged_in.client.write("auth/token/revoke-self", Body::fields([])).await;
+        }
+    }
+}
+
+async fn read(plan: &Plan<'_>, client: &Client) -> Result<Vec<Resolved>, Failed> {
+    let environment = plan.environment.name.as_str();
+    let documents = resolve::fetch(client, plan.manifest, environment).await.map_err(Failed::Call)?;
     // Outside development the file is not even opened.
     let in_file = match plan.environment.is_dev() {
         true => DotenvValues::of(plan).map_err(Failed::Dotenv)?,

@@ -1,13 +1,20 @@
 //! `run`: starts a program with its secrets in the environment, and gets out of the way.
 
+mod options;
+mod supervised;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::id;
 use std::time::Duration;
 
 use coffre_agent::exec::{self, UNAVAILABLE};
+use coffre_agent::supervise::signals::{Inbox, has_terminal};
 use coffre_ambient::SystemClock;
 use coffre_client::Client;
+use coffre_dotenv::Document;
 use coffre_manifest::Manifest;
+use coffre_secret::SecretText;
 use coffre_source::environment::{Environment, rolled_back};
 use coffre_source::identity::Identity;
 use coffre_source::inject::Injected;
@@ -15,55 +22,91 @@ use coffre_source::place;
 use coffre_source::resolve::Origin;
 use coffre_source::start::{Plan, Started, start};
 
-use crate::args::Flag;
 use crate::args::global::variable;
 use crate::call::Call;
 use crate::connect;
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::world::Voice;
 
-pub(crate) const FLAGS: &[Flag] = &[
-    Flag::one(
-        "manifest",
-        "The manifest; without it, coffre.toml here or in a directory above. Also COFFRE_MANIFEST.",
-    ),
-    Flag::one("env-file", "The .env file; without it, the one beside the manifest."),
-    Flag::one(
-        "wait",
-        "How long to wait for the server outside development; 60s by default. Also COFFRE_WAIT.",
-    ),
-    Flag::many("allow", "A variable that is set although it steers how programs run."),
-];
+pub(crate) use options::FLAGS;
+use options::Options;
 
 /// Outside development there is time to wait for a slow server; a developer wants to go on.
 const PATIENT: Duration = Duration::from_secs(15);
 const IMPATIENT: Duration = Duration::from_secs(4);
 
 pub(crate) async fn launch(call: &mut Call) -> Outcome {
-    let command = command(call)?;
-    let (Started { values, source, without_value }, names) = match resolved(call).await {
-        Ok(started) => started,
-        Err(text) => return Err(Failure { exit: Exit(UNAVAILABLE), text: format!("coffre run: {text}") }),
+    let options = Options::of(&call.parsed).map_err(unavailable)?;
+    let (program, args) = command(call)?;
+    let command = options.command(program, args);
+    match options.supervised {
+        true => supervised::launch(call, command, options).await,
+        false => become_it(call, command).await,
+    }
+}
+
+/// Everything first, then `execve`.
+async fn become_it(call: &mut Call, (program, args): (OsString, Vec<OsString>)) -> Outcome {
+    let setup = Setup::of(call)?;
+    // The kernel does not end the first process of a container by a signal that it does not listen to.
+    let mut inbox = (id() == 1).then(|| Inbox::forwarding(has_terminal())).transpose().unwrap_or_default();
+    let (env, mut voice) = call.world.env_and_voice();
+    let (lookup, prefixed) = (|name: &str| env.var(name), |name: &str| variable(env, name));
+    let dotenv = || setup.dotenv();
+    let allowed = setup.allowed();
+    let plan = setup.plan(&lookup, &dotenv, &allowed);
+    let mut report = |line: &str| voice.warn(&format!("coffre run: {line}"));
+    let started = tokio::select! {
+        biased;
+        number = next_ending(&mut inbox) => return Ok(Exit(shutting(number))),
+        started = start(&plan, || Identity::of(&prefixed, setup.stored()), &mut report) => started,
     };
-    if !without_value.is_empty() {
-        call.world.warn(&format!("coffre run: no value for {}", without_value.join(", ")));
+    let started = started.map_err(|refusal| unavailable(refusal.to_string()))?;
+    summary(&started, &setup.environment.name, &mut voice);
+    let environment = injected(&started, &allowed)?;
+    // The new program inherits no unwritten output.
+    call.world.finish();
+    let failed = exec::exec(&program, &args, &environment);
+    Err(Failure { exit: Exit(failed.code), text: format!("coffre run: {failed} ({})", failed.source) })
+}
+
+async fn next_ending(inbox: &mut Option<Inbox>) -> i32 {
+    match inbox {
+        Some(inbox) => inbox.next_ending().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The exit code after a signal.
+fn shutting(number: i32) -> u8 {
+    u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX)
+}
+
+fn unavailable(text: String) -> Failure {
+    Failure { exit: Exit(UNAVAILABLE), text: format!("coffre run: {text}") }
+}
+
+/// Says where the values come from.
+fn summary(started: &Started, environment: &str, voice: &mut Voice<'_>) {
+    if !started.without_value.is_empty() {
+        voice.warn(&format!("coffre run: no value for {}", started.without_value.join(", ")));
     }
     let origins = [Origin::Server, Origin::Dotenv, Origin::Environment, Origin::Composed];
     let counted: Vec<String> = origins
         .into_iter()
-        .map(|origin| (origin, values.iter().filter(|value| value.origin == origin).count()))
+        .map(|origin| (origin, started.values.iter().filter(|value| value.origin == origin).count()))
         .filter(|(_, count)| *count > 0)
         .map(|(origin, count)| format!("{count} from {}", shown(origin)))
         .collect();
-    call.world.tell(&format!("coffre run: environment {names}, source {source} ({})", counted.join(", ")));
-    let allowed = call.parsed.many("allow");
-    let secrets = values.iter().map(|resolved| (resolved.name.as_str(), &resolved.value));
-    let environment = Injected::build(std::env::vars_os(), secrets, source, &allowed)
-        .map_err(|refused| Failure { exit: Exit(UNAVAILABLE), text: format!("coffre run: {refused}") })?;
-    // The new program inherits no unwritten output.
-    call.world.finish();
-    let (program, args) = command;
-    let failed = exec::exec(&program, &args, &environment);
-    Err(Failure { exit: Exit(failed.code), text: format!("coffre run: {failed} ({})", failed.source) })
+    let source = started.source;
+    voice.tell(&format!("coffre run: environment {environment}, source {source} ({})", counted.join(", ")));
+}
+
+/// The program's whole environment.
+fn injected(started: &Started, allowed: &[&str]) -> Result<Injected, Failure> {
+    let secrets = started.values.iter().map(|resolved| (resolved.name.as_str(), &resolved.value));
+    Injected::build(std::env::vars_os(), secrets, started.source, allowed)
+        .map_err(|refused| unavailable(refused.to_string()))
 }
 
 /// The command and its arguments, byte for byte: the process's last arguments, which need not be text.
@@ -79,52 +122,84 @@ fn command(call: &Call) -> Result<(OsString, Vec<OsString>), Failure> {
     Ok((program, last.collect()))
 }
 
-/// All values, and the environment's name. Every failure on the way means that the program is not started.
-async fn resolved(call: &mut Call) -> Result<(Started, String), String> {
-    let (directory, manifest) = manifest(call)?;
-    let client = client(call)?;
-    let host = client.as_ref().map(|client| client.host().trim_end_matches('.').to_owned());
-    let stated = variable(call.world.env.as_ref(), "PRODUCTION_HOSTS").unwrap_or_default();
-    let pins = place::pins(&stated);
-    let environment = {
+/// Everything that is known before anybody is asked.
+struct Setup {
+    directory: PathBuf,
+    manifest: Manifest,
+    client: Option<Client>,
+    environment: Environment,
+    wait: Duration,
+    stored: Option<SecretText>,
+    env_file: Option<PathBuf>,
+    allowed: Vec<String>,
+}
+
+impl Setup {
+    fn of(call: &mut Call) -> Result<Self, Failure> {
+        Self::read(call).map_err(unavailable)
+    }
+
+    fn read(call: &mut Call) -> Result<Self, String> {
+        let (directory, manifest) = manifest(call)?;
+        let client = client(call)?;
+        let host = client.as_ref().map(|client| client.host().trim_end_matches('.').to_owned());
+        let stated = variable(call.world.env.as_ref(), "PRODUCTION_HOSTS").unwrap_or_default();
         let lookup = |name: &str| call.world.env.var(name);
-        Environment::of(&lookup, manifest.environments(), host.as_deref(), &pins)
-            .map_err(|error| error.to_string())?
-    };
-    let client =
-        client.map(|client| client.with_timeout(if environment.is_dev() { IMPATIENT } else { PATIENT }));
-    let wait =
-        call.parsed.one("wait").map(str::to_owned).or_else(|| variable(call.world.env.as_ref(), "WAIT"));
-    let wait = match wait {
-        None => Duration::from_secs(60),
-        Some(text) => {
-            connect::duration(&text).ok_or_else(|| format!("-wait: {text:?} is no duration such as 30s"))?
+        let pins = place::pins(&stated);
+        let environment = Environment::of(&lookup, manifest.environments(), host.as_deref(), &pins)
+            .map_err(|error| error.to_string())?;
+        let patience = if environment.is_dev() { IMPATIENT } else { PATIENT };
+        let client = client.map(|client| client.with_timeout(patience));
+        let stored = match (&client, environment.is_dev()) {
+            // A token that a person got by `login` is for that person's work, not for a service.
+            (Some(_), true) => connect::token(&call.world).map_err(|failure| failure.text)?,
+            _ => None,
+        };
+        let env_file = call.parsed.one("env-file").map(PathBuf::from);
+        let allowed = call.parsed.many("allow").into_iter().map(str::to_owned).collect();
+        Ok(Self { wait: wait(call)?, directory, manifest, client, environment, stored, env_file, allowed })
+    }
+
+    fn plan<'a>(
+        &'a self,
+        lookup: &'a dyn Fn(&str) -> Option<String>,
+        dotenv: &'a dyn Fn() -> Result<Option<Document>, String>,
+        allowed: &'a [&'a str],
+    ) -> Plan<'a> {
+        Plan {
+            manifest: &self.manifest,
+            environment: &self.environment,
+            rolled_back: rolled_back(lookup),
+            client: self.client.as_ref(),
+            wait: self.wait,
+            dotenv,
+            lookup,
+            allowed,
+            clock: &SystemClock,
         }
-    };
-    let stored = match (&client, environment.is_dev()) {
-        // A token that a person got by `login` is for that person's work, not for a service.
-        (Some(_), true) => connect::token(&call.world).map_err(|failure| failure.text)?,
-        _ => None,
-    };
-    let env_file = call.parsed.one("env-file").map(PathBuf::from);
-    let dotenv = || place::dotenv(env_file.as_deref(), &directory);
-    let (env, mut voice) = call.world.env_and_voice();
-    let lookup = |name: &str| env.var(name);
-    let prefixed = |name: &str| variable(env, name);
-    let plan = Plan {
-        manifest: &manifest,
-        environment: &environment,
-        rolled_back: rolled_back(&lookup),
-        client: client.as_ref(),
-        wait,
-        dotenv: &dotenv,
-        lookup: &lookup,
-        allowed: &call.parsed.many("allow"),
-        clock: &SystemClock,
-    };
-    let mut report = |line: &str| voice.warn(&format!("coffre run: {line}"));
-    let started = start(&plan, || Identity::of(&prefixed, stored), &mut report).await;
-    started.map(|started| (started, environment.name.clone())).map_err(|refusal| refusal.to_string())
+    }
+
+    fn dotenv(&self) -> Result<Option<Document>, String> {
+        place::dotenv(self.env_file.as_deref(), &self.directory)
+    }
+
+    fn allowed(&self) -> Vec<&str> {
+        self.allowed.iter().map(String::as_str).collect()
+    }
+
+    fn stored(&self) -> Option<SecretText> {
+        self.stored.as_ref().map(SecretText::duplicate)
+    }
+}
+
+fn wait(call: &Call) -> Result<Duration, String> {
+    let given = call.parsed.one("wait").map(str::to_owned);
+    match given.or_else(|| variable(call.world.env.as_ref(), "WAIT")) {
+        None => Ok(Duration::from_secs(60)),
+        Some(text) => {
+            connect::duration(&text).ok_or_else(|| format!("-wait: {text:?} is no duration such as 30s"))
+        }
+    }
 }
 
 /// The client, if there is an address. Attempts are repeated by the start itself, not by the client.
