@@ -50,9 +50,14 @@ def clean(wheel, tmp_path_factory) -> Path:
     return interpreter
 
 
+@pytest.fixture(scope="module")
+def vault(server):
+    return prepare(server)
+
+
 @pytest.fixture
-def application(server, tmp_path):
-    return Application(prepare(server), tmp_path / "app")
+def application(vault, tmp_path):
+    return Application(vault, tmp_path / "app")
 
 
 def example() -> str:

@@ -1,6 +1,15 @@
 //! The compiled half of the Python package `coffre`; Python imports it as `coffre._native`.
 //!
 //! The Python half is in `python/coffre`: what people import, with its types. Nothing here is for use by itself.
+//!
+//! Read `secrets` first, the class that people use, then `hits`, which is why it is fast.
+//!
+//! Rules that hold here:
+//! * Whoever waits gives the interpreter's lock back first (`Python::detach`).
+//! * A thread of the library never takes that lock itself; it leaves a parcel with the `courier`.
+//! * A lock that threads share is taken only with the interpreter's lock held, and never while that is given back, so that a
+//!   fork finds all of them free. What other threads share without it is lock-free.
+//! * No error, `repr` or log record is made of a value; classes that hold values refuse to be pickled.
 
 mod courier;
 mod credentials;

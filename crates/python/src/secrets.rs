@@ -46,7 +46,11 @@ impl Secrets {
         opening::open(py, given, Hits::new(py))
     }
 
-    /// The value of a variable, or of a field of the document at a path.
+    /// The value of a variable, or of a field of the document at a path below the application's environment.
+    ///
+    /// Ask where the value is needed instead of keeping it: what is cached costs less than a read of `os.environ`, and
+    /// is the newest that is known. Waits two seconds at most for what is not cached. Raises NotFound, Denied, Gone,
+    /// Unavailable, Stale, or CoffreError once this is closed.
     #[pyo3(signature = (name, field=None))]
     fn get_secret<'py>(
         &self,
@@ -59,7 +63,7 @@ impl Secrets {
         }
     }
 
-    /// All fields of one version of a document.
+    /// All fields of one version of a document, by its path. Raises what `get_secret` raises.
     fn get_document<'py>(&self, path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(found) = self.cached_document(path)? {
             return Ok(found);
@@ -69,30 +73,33 @@ impl Secrets {
         Ok(Bound::new(py, Document::new(wanted, found))?.into_any())
     }
 
-    /// User and password of the database, of one version.
+    /// User, password and place of the database, all of one version: of the variable `DATABASE_URL`, else of the
+    /// manifest's first variable of the kind `postgresql`. Raises what `get_secret` raises.
     fn get_database_credentials(&self, py: Python<'_>) -> PyResult<DatabaseCredentials> {
         let found = py.detach(|| self.app.database_credentials()).map_err(Failure::from)?;
         Ok(DatabaseCredentials::new(found))
     }
 
-    /// The keys at a path, of one version.
+    /// The keys at a path, all of one version: a `keyring/1` document, or a plain one with a `value`, which is a ring of
+    /// one key. Raises KeyringError for anything else.
     fn keyring<'py>(slf: &Bound<'py, Self>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         py.import(intern!(py, "coffre._keyrings"))?.call_method1(intern!(py, "of"), (slf, path))
     }
 
-    /// Where secrets come from.
+    /// Where secrets come from; decided once, at opening: `vault`, `dotenv` (with the reason in brackets) or `environment`.
     fn source(&self) -> &'static str {
         self.app.source().name()
     }
 
-    /// How it stands, without values.
+    /// How it stands: `status` (`ok`, `degraded`, `failed`), `source`, `breaker`, and state and age of each document. No
+    /// values.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let health = py.detach(|| self.app.health());
         from_json(py, &health)
     }
 
-    /// In Prometheus' text format.
+    /// Counters and gauges in Prometheus' text format.
     fn metrics(&self, py: Python<'_>) -> String {
         py.detach(|| self.app.metrics())
     }
@@ -108,18 +115,22 @@ impl Secrets {
         self.app.invalidate(&text(path, "path")?).map_err(|error| Failure::from(error).into())
     }
 
-    /// Asks the server now, and waits for what it says.
+    /// Asks the server now, and waits for what it says. Raises Unavailable if it does not say anything in time; what is
+    /// cached is served all the same.
     fn refresh(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let wanted = text(path, "path")?;
         path.py().detach(|| self.app.refresh(&wanted)).map_err(|error| Failure::from(error).into())
     }
 
-    /// Calls back when values have changed, on a thread of the package. What it gives ends that when it is called.
+    /// Calls back with a `Change` when values have changed or were withdrawn, on a thread of the package, one call at a
+    /// time. The result ends that when it is called. While there is a callback, everything the manifest names is kept
+    /// fresh without being read.
     fn on_change(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<Py<PyAny>> {
         self.watch.add(py, &self.app, callback)
     }
 
-    /// Ends it: nothing is handed out any more.
+    /// Ends it: what is cached is wiped, our token and leases are given back, and nothing is handed out any more. Waits two
+    /// seconds at most. A forked child gives nothing back that is its parent's.
     fn close(&self, py: Python<'_>) {
         self.hits.clear(py);
         py.detach(|| self.app.close());
