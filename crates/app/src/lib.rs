@@ -55,6 +55,8 @@ mod source;
 mod start;
 mod subscription;
 mod timer;
+#[doc(hidden)]
+pub mod timing;
 mod value;
 
 pub use coffre_client::Lease;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,34 +43,47 @@ struct Server {
     address: String,
     answers: Answers,
     asked: Arc<Mutex<Vec<String>>>,
+    healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
+    slow: Arc<Mutex<Option<String>>>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Server {
     fn start() -> Self {
-        let answers = Answers::default();
-        let asked = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let (given, noted) = (Arc::clone(&answers), Arc::clone(&asked));
+        let server = Self {
+            address: format!("http://{}", listener.local_addr().unwrap()),
+            answers: Answers::default(),
+            asked: Arc::default(),
+            healed: Arc::default(),
+            slow: Arc::default(),
+            _stop: stop,
+        };
+        let shared = Shared {
+            answers: Arc::clone(&server.answers),
+            asked: Arc::clone(&server.asked),
+            healed: Arc::clone(&server.healed),
+            slow: Arc::clone(&server.slow),
+        };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = serve(listener, given, noted) => {}
+                    () = serve(listener, shared) => {}
                     _ = stopped => {}
                 }
             });
         });
-        let server = Self { address, answers, asked, _stop: stop };
         server.says("/v1/auth/approle/login", 200, &login(3600 * 24));
-        server.holds("jwt/secret_key", 1, "hunter2-jwt");
-        server.holds("database/creds", 1, "postgresql://app:p%40ss@db.corp:5433/atmr?sslmode=require");
-        server.holds("redis/password", 1, "p@/ss");
+        server.good();
         server
+    }
+
+    fn good(&self) {
+        good(&self.answers);
     }
 
     fn says(&self, path: &str, status: u16, body: &str) {
@@ -77,14 +91,23 @@ impl Server {
     }
 
     fn holds(&self, path: &str, version: u64, value: &str) {
-        let body = format!(
-            r#"{{"data":{{"data":{{"value":"{value}"}},"metadata":{{"version":{version},"deletion_time":"","destroyed":false}}}}}}"#
-        );
-        self.says(&format!("/v1/atmr/data/prod/{path}"), 200, &body);
+        holds(&self.answers, path, version, value);
     }
 
     fn fails(&self, path: &str, status: u16) {
         self.says(&format!("/v1/atmr/data/prod/{path}"), status, r#"{"errors":["1 error occurred"]}"#);
+    }
+
+    /// From the next login on every document is readable again; says whether that happened.
+    fn heals_at_login(&self) -> Arc<AtomicBool> {
+        let healed = Arc::new(AtomicBool::new(false));
+        *self.healed.lock().unwrap() = Some(Arc::clone(&healed));
+        healed
+    }
+
+    /// Answers this path late.
+    fn slow(&self, path: &str) {
+        *self.slow.lock().unwrap() = Some(path.to_owned());
     }
 
     fn down(&self) {
@@ -102,16 +125,53 @@ fn login(ttl: u64) -> String {
     format!(r#"{{"auth":{{"client_token":"hvs.token-of-test","lease_duration":{ttl},"renewable":true}}}}"#)
 }
 
-async fn serve(listener: tokio::net::TcpListener, answers: Answers, asked: Arc<Mutex<Vec<String>>>) {
+fn good(answers: &Answers) {
+    holds(answers, "jwt/secret_key", 1, "hunter2-jwt");
+    holds(answers, "database/creds", 1, "postgresql://app:p%40ss@db.corp:5433/atmr?sslmode=require");
+    holds(answers, "redis/password", 1, "p@/ss");
+}
+
+fn holds(answers: &Answers, path: &str, version: u64, value: &str) {
+    let body = format!(
+        r#"{{"data":{{"data":{{"value":"{value}"}},"metadata":{{"version":{version},"deletion_time":"","destroyed":false}}}}}}"#
+    );
+    answers.lock().unwrap().insert(format!("/v1/atmr/data/prod/{path}"), (200, body));
+}
+
+#[derive(Clone)]
+struct Shared {
+    answers: Answers,
+    asked: Arc<Mutex<Vec<String>>>,
+    healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
+    slow: Arc<Mutex<Option<String>>>,
+}
+
+impl Shared {
+    async fn answer(self, path: String) -> (u16, String) {
+        self.asked.lock().unwrap().push(path.clone());
+        if path.ends_with("/login")
+            && let Some(healed) = self.healed.lock().unwrap().take()
+        {
+            healed.store(true, Ordering::SeqCst);
+            good(&self.answers);
+        }
+        let slow = self.slow.lock().unwrap().as_ref().is_some_and(|slow| path.ends_with(slow.as_str()));
+        if slow {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let known = self.answers.lock().unwrap().get(&path).cloned();
+        known.unwrap_or((404, r#"{"errors":[]}"#.to_owned()))
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, shared: Shared) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (answers, asked) = (Arc::clone(&answers), Arc::clone(&asked));
+        let shared = shared.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let path = request.uri().path().to_owned();
-            asked.lock().unwrap().push(path.clone());
-            let known = answers.lock().unwrap().get(&path).cloned();
-            let (status, body) = known.unwrap_or((404, r#"{"errors":[]}"#.to_owned()));
+            let answer = shared.clone().answer(request.uri().path().to_owned());
             async move {
+                let (status, body) = answer.await;
                 Ok::<_, Infallible>(
                     Response::builder().status(status).body(Full::<Bytes>::from(body)).unwrap(),
                 )
@@ -261,4 +321,134 @@ fn a_revoked_path_is_gone_within_soft_and_one_flight() {
         opened.pass(MINUTE);
         opened.text("JWT_SECRET_KEY").is_ok()
     });
+}
+
+#[test]
+fn a_token_that_ends_is_replaced_without_an_error() {
+    let opened = opened();
+    // Whatever was known of the token: the server does not know it any more, until there is a new one.
+    opened.server.says(LOOKUP, 403, r#"{"errors":["permission denied"]}"#);
+    for path in ["jwt/secret_key", "redis/password", "database/creds"] {
+        opened.server.fails(path, 403);
+    }
+    let healed = opened.server.heals_at_login();
+    opened.pass(6 * MINUTE);
+    opened.until(|opened| {
+        for name in ["JWT_SECRET_KEY", "REDIS_URL", "DATABASE_URL"] {
+            assert!(opened.text(name).is_ok(), "{name}: {:?}", opened.secrets.health());
+        }
+        opened.secrets.health().entries.iter().all(|entry| entry.state == "fresh")
+    });
+    assert!(healed.load(Ordering::SeqCst));
+    assert!(opened.server.asked_for("login") == 2, "{} logins", opened.server.asked_for("login"));
+}
+
+#[test]
+fn a_hundred_readers_of_something_new_share_one_flight() {
+    let opened = opened();
+    opened.server.holds("new/one", 1, "for all");
+    opened.server.slow("new/one");
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                let value = opened.secrets.get_field("new/one", "value").unwrap();
+                assert_eq!(value.expose(), "for all");
+            });
+        }
+    });
+    assert_eq!(opened.server.asked_for("new/one"), 1);
+}
+
+#[test]
+fn changes_are_told_and_deleted_things_are_gone() {
+    let opened = opened();
+    let subscription = opened.secrets.subscribe();
+    opened.server.holds("redis/password", 2, "other");
+    opened.secrets.invalidate("redis/password").unwrap();
+    let changes = subscription.wait(Duration::from_secs(10)).unwrap().unwrap();
+    let names: Vec<&str> = changes.names.iter().map(AsRef::as_ref).collect();
+    assert_eq!(names, ["REDIS_PASSWORD", "REDIS_URL"]);
+    assert_eq!(opened.text("REDIS_URL").as_deref(), Ok("redis://:other@cache:6379/0"));
+    let gone = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"2026-01-01T00:00:00Z","destroyed":false}}}"#;
+    opened.server.says("/v1/atmr/data/prod/redis/password", 404, gone);
+    opened.secrets.invalidate("redis/password").unwrap();
+    opened.until(|opened| opened.text("REDIS_URL") == Err(ErrorKind::Gone));
+    assert_eq!(opened.text("REDIS_PASSWORD"), Err(ErrorKind::Gone));
+    let explained = opened.secrets.explain("REDIS_URL").unwrap();
+    assert!(!explained.present && explained.documents[0].state == "gone", "{explained}");
+    opened.secrets.close();
+    assert_eq!(opened.text("JWT_SECRET_KEY"), Err(ErrorKind::Closed));
+    assert!(subscription.wait(Duration::from_secs(10)).is_err());
+    assert_eq!(opened.server.asked_for("revoke-self"), 1, "a token of our own is ended");
+}
+
+#[test]
+fn futures_need_no_runtime() {
+    let opened = opened();
+    opened.server.holds("new/one", 1, "for all");
+    let value = futures_util::FutureExt::now_or_never(opened.secrets.get_async("JWT_SECRET_KEY"));
+    assert_eq!(value.unwrap().unwrap().expose(), "hunter2-jwt");
+    let mut future = std::pin::pin!(opened.secrets.get_field_async("new/one", "value"));
+    let waker = std::task::Waker::noop();
+    for _ in 0..2000 {
+        if let std::task::Poll::Ready(value) =
+            future.as_mut().poll(&mut std::task::Context::from_waker(waker))
+        {
+            assert_eq!(value.unwrap().expose(), "for all");
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!("it never came", "");
+}
+
+#[test]
+fn a_document_that_must_not_be_accepted_leaves_the_one_before() {
+    let opened = opened();
+    let ring = |epoch: u64, active: &str| {
+        format!(
+            r#"{{"data":{{"data":{{"schema":"keyring/1","epoch":{epoch},"active":"{active}","value":"v{epoch}","keys":[{{"kid":"a","mat":"m"}}]}},"metadata":{{"version":{epoch}}}}}}}"#
+        )
+    };
+    let path = "/v1/atmr/data/prod/jwt/secret_key";
+    opened.server.says(path, 200, &ring(7, "a"));
+    opened.secrets.invalidate("jwt/secret_key").unwrap();
+    opened.until(|opened| opened.text("JWT_SECRET_KEY").as_deref() == Ok("v7"));
+    for bad in [ring(6, "a"), ring(8, "not-there")] {
+        opened.server.says(path, 200, &bad);
+        opened.secrets.invalidate("jwt/secret_key").unwrap();
+        opened.until(|opened| opened.secrets.health().entries.iter().any(|entry| entry.state == "corrupt"));
+        assert_eq!(opened.text("JWT_SECRET_KEY").as_deref(), Ok("v7"));
+        opened.server.says(path, 200, &ring(7, "a"));
+        opened.until(|opened| {
+            opened.pass(MINUTE);
+            let _ = opened.text("JWT_SECRET_KEY");
+            opened.secrets.health().entries.iter().all(|entry| entry.state != "corrupt")
+        });
+    }
+}
+
+#[test]
+fn what_the_server_says_at_the_start() {
+    let (_keep, directory) = project();
+    let server = Server::start();
+    let open = |more: &[(&str, &str)]| {
+        Secrets::open(settings(&server, directory.clone(), more).wait(Duration::ZERO))
+            .map_err(|error| (error.kind(), error.to_string()))
+    };
+    server.fails("redis/password", 403);
+    assert!(matches!(open(&[]), Err((ErrorKind::Refused, text)) if text.contains("permission denied")));
+    server.says("/v1/atmr/data/prod/redis/password", 404, r#"{"errors":[]}"#);
+    let (kind, text) = open(&[]).unwrap_err();
+    assert_eq!(kind, ErrorKind::Refused);
+    assert!(text.contains("REDIS_PASSWORD: nothing is at atmr/data/prod/redis/password"), "{text}");
+    assert!(text.contains("REDIS_URL"), "all at once: {text}");
+    server.says("/v1/atmr/data/prod/redis/password", 404, "<html>no such page</html>");
+    assert!(matches!(open(&[]), Err((ErrorKind::Refused, text)) if text.contains("not from the server")));
+    server.down();
+    std::fs::write(directory.join(".env"), "JWT_SECRET_KEY=from-dotenv\n").unwrap();
+    assert!(matches!(open(&[]), Err((ErrorKind::Refused, _))), "never .env");
+    assert!(matches!(open(&[("VAULT_ADDR", "")]), Err((ErrorKind::Refused, _))));
+    assert!(matches!(open(&[("VAULT_ROLE_ID", "")]), Err((ErrorKind::Invalid, _))));
+    assert!(matches!(open(&[("COFFRE_ENV", "tset")]), Err((ErrorKind::Invalid, _))));
 }

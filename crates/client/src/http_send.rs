@@ -283,6 +283,17 @@ impl Answer {
         probe.is_some_and(|probe| probe.data.is_some() || probe.warnings.is_some_and(|list| !list.is_empty()))
     }
 
+    /// Whether the body is what the API answers to a failure: a list of errors, which may be empty.
+    pub fn lists_errors(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Errors {
+            #[serde(rename = "errors")]
+            _errors: Vec<serde::de::IgnoredAny>,
+        }
+        // EXPOSE: probed; nothing is kept.
+        serde_json::from_slice::<Errors>(self.body.expose()).is_ok()
+    }
+
     /// The envelope, whatever the status; `None` if there is no body.
     pub fn envelope(self) -> Result<Option<Envelope>, Error> {
         if self.body.is_empty() {

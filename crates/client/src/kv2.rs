@@ -141,7 +141,12 @@ impl Client {
         }
         let answer = self.send(request).await?;
         if answer.status() == 404 && !answer.has_content() {
-            return Ok(None);
+            if answer.lists_errors() {
+                return Ok(None);
+            }
+            // Something else on the way knows no such page; it says nothing about the document.
+            let error = Error::new(ErrorKind::Decode, "read a KV v2 document").with_status(404);
+            return Err(error.message("the answer is not from the server's API"));
         }
         if answer.status() != 200 && answer.status() != 404 {
             return Err(answer.error(self.token()));
