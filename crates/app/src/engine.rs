@@ -188,13 +188,20 @@ impl Engines {
         let (reply, answer) = sync_channel(1);
         self.send(core, Message::Get { key: key.clone(), reply: Reply::Blocking(reply) })?;
         let result = answer.recv_timeout(core.facts.budget.saturating_add(GRACE));
-        self.answered(core, key, result.unwrap_or(Err(Refusal::Unavailable)))
+        self.answered(core, key, result.unwrap_or_else(|_| Err(Self::silent(core, key))))
     }
 
     pub(crate) async fn ask_async(&self, core: &Arc<Core>, key: &Key) -> Result<(), Error> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.send(core, Message::Get { key: key.clone(), reply: Reply::Async(reply) })?;
-        self.answered(core, key, answer.await.unwrap_or(Err(Refusal::Unavailable)))
+        self.answered(core, key, answer.await.unwrap_or_else(|_| Err(Self::silent(core, key))))
+    }
+
+    /// What it means that the background has not answered in time.
+    fn silent(core: &Core, key: &Key) -> Refusal {
+        let published = core.published();
+        let seen = published.shelves.get(key).and_then(|shelf| shelf.validated_at());
+        seen.map_or(Refusal::Unavailable, |at| Refusal::Stale { age: core.clock.boot().saturating_sub(at) })
     }
 
     fn answered(&self, core: &Core, key: &Key, result: Result<(), Refusal>) -> Result<(), Error> {

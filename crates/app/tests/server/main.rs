@@ -5,193 +5,21 @@
 //! with the real server is tested from Python.
 #![expect(clippy::unwrap_used, reason = "test")]
 
+mod leased;
+mod memory;
+mod stand_in;
+
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use coffre_ambient::{ManualClock, Wall};
 use coffre_app::{Error, ErrorKind, Secrets, Settings, Source};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use stand_in::{Server, project};
 
-const MANIFEST: &str = r#"
-app = "atmr"
-environments = ["dev", "prod"]
-[secret.JWT_SECRET_KEY]
-path = "jwt/secret_key"
-[secret.DATABASE_URL]
-path = "database/creds"
-kind = "postgresql"
-[secret.REDIS_PASSWORD]
-path = "redis/password"
-[secret.REDIS_URL]
-template = "redis://:{REDIS_PASSWORD|pct}@{REDIS_HOST}:6379/0"
-[config]
-names = ["REDIS_HOST"]
-"#;
-
-type Answers = Arc<Mutex<BTreeMap<String, (u16, String)>>>;
-
-/// A server on a port of its own, in a thread of its own.
-struct Server {
-    address: String,
-    answers: Answers,
-    asked: Arc<Mutex<Vec<String>>>,
-    healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
-    slow: Arc<Mutex<Option<String>>>,
-    _stop: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let server = Self {
-            address: format!("http://{}", listener.local_addr().unwrap()),
-            answers: Answers::default(),
-            asked: Arc::default(),
-            healed: Arc::default(),
-            slow: Arc::default(),
-            _stop: stop,
-        };
-        let shared = Shared {
-            answers: Arc::clone(&server.answers),
-            asked: Arc::clone(&server.asked),
-            healed: Arc::clone(&server.healed),
-            slow: Arc::clone(&server.slow),
-        };
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    () = serve(listener, shared) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        server.says("/v1/auth/approle/login", 200, &login(3600 * 24));
-        server.good();
-        server
-    }
-
-    fn good(&self) {
-        good(&self.answers);
-    }
-
-    fn says(&self, path: &str, status: u16, body: &str) {
-        self.answers.lock().unwrap().insert(path.to_owned(), (status, body.to_owned()));
-    }
-
-    fn holds(&self, path: &str, version: u64, value: &str) {
-        holds(&self.answers, path, version, value);
-    }
-
-    fn fails(&self, path: &str, status: u16) {
-        self.says(&format!("/v1/atmr/data/prod/{path}"), status, r#"{"errors":["1 error occurred"]}"#);
-    }
-
-    /// From the next login on every document is readable again; says whether that happened.
-    fn heals_at_login(&self) -> Arc<AtomicBool> {
-        let healed = Arc::new(AtomicBool::new(false));
-        *self.healed.lock().unwrap() = Some(Arc::clone(&healed));
-        healed
-    }
-
-    /// Answers this path late.
-    fn slow(&self, path: &str) {
-        *self.slow.lock().unwrap() = Some(path.to_owned());
-    }
-
-    fn down(&self) {
-        for answer in self.answers.lock().unwrap().values_mut() {
-            *answer = (503, r#"{"errors":["Vault is sealed"]}"#.to_owned());
-        }
-    }
-
-    fn asked_for(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| asked.ends_with(path)).count()
-    }
-}
-
-fn login(ttl: u64) -> String {
-    format!(r#"{{"auth":{{"client_token":"hvs.token-of-test","lease_duration":{ttl},"renewable":true}}}}"#)
-}
-
-fn good(answers: &Answers) {
-    holds(answers, "jwt/secret_key", 1, "hunter2-jwt");
-    holds(answers, "database/creds", 1, "postgresql://app:p%40ss@db.corp:5433/atmr?sslmode=require");
-    holds(answers, "redis/password", 1, "p@/ss");
-}
-
-fn holds(answers: &Answers, path: &str, version: u64, value: &str) {
-    let body = format!(
-        r#"{{"data":{{"data":{{"value":"{value}"}},"metadata":{{"version":{version},"deletion_time":"","destroyed":false}}}}}}"#
-    );
-    answers.lock().unwrap().insert(format!("/v1/atmr/data/prod/{path}"), (200, body));
-}
-
-#[derive(Clone)]
-struct Shared {
-    answers: Answers,
-    asked: Arc<Mutex<Vec<String>>>,
-    healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
-    slow: Arc<Mutex<Option<String>>>,
-}
-
-impl Shared {
-    async fn answer(self, path: String) -> (u16, String) {
-        self.asked.lock().unwrap().push(path.clone());
-        if path.ends_with("/login")
-            && let Some(healed) = self.healed.lock().unwrap().take()
-        {
-            healed.store(true, Ordering::SeqCst);
-            good(&self.answers);
-        }
-        let slow = self.slow.lock().unwrap().as_ref().is_some_and(|slow| path.ends_with(slow.as_str()));
-        if slow {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-        let known = self.answers.lock().unwrap().get(&path).cloned();
-        known.unwrap_or((404, r#"{"errors":[]}"#.to_owned()))
-    }
-}
-
-async fn serve(listener: tokio::net::TcpListener, shared: Shared) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let shared = shared.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = shared.clone().answer(request.uri().path().to_owned());
-            async move {
-                let (status, body) = answer.await;
-                Ok::<_, Infallible>(
-                    Response::builder().status(status).body(Full::<Bytes>::from(body)).unwrap(),
-                )
-            }
-        });
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-    }
-}
-
-/// A directory with a manifest.
-fn project() -> (tempfile::TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("coffre.toml"), MANIFEST).unwrap();
-    let path = directory.path().to_owned();
-    (directory, path)
-}
-
-fn settings(server: &Server, directory: PathBuf, more: &[(&str, &str)]) -> Settings {
+fn settings(server: &Server, directory: &Path, more: &[(&str, &str)]) -> Settings {
     let mut variables: BTreeMap<String, String> = [
         ("VAULT_ADDR", server.address.as_str()),
         ("VAULT_ROLE_ID", "role"),
@@ -203,7 +31,7 @@ fn settings(server: &Server, directory: PathBuf, more: &[(&str, &str)]) -> Setti
     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
     .collect();
     variables.retain(|_, value| !value.is_empty());
-    Settings::from_lookup(move |name| variables.get(name).cloned(), directory).unwrap()
+    Settings::from_lookup(move |name| variables.get(name).cloned(), PathBuf::from(directory)).unwrap()
 }
 
 struct Opened {
@@ -214,13 +42,17 @@ struct Opened {
 }
 
 fn opened() -> Opened {
-    let server = Server::start();
-    let (keep, directory) = project();
+    opened_with(Server::start(), stand_in::MANIFEST)
+}
+
+fn opened_with(server: Server, manifest: &str) -> Opened {
+    let directory = project();
+    std::fs::write(directory.path().join("coffre.toml"), manifest).unwrap();
     let clock = Arc::new(ManualClock::starting_at(Wall::from_secs(1_790_000_000)));
     clock.advance(Duration::from_secs(1000));
-    let given = settings(&server, directory, &[]).clock(clock.clone()).budget(Duration::from_secs(2));
+    let given = settings(&server, directory.path(), &[]).clock(clock.clone()).budget(Duration::from_secs(2));
     let secrets = Secrets::open(given).unwrap();
-    Opened { server, clock, secrets, _directory: keep }
+    Opened { server, clock, secrets, _directory: directory }
 }
 
 impl Opened {
@@ -430,10 +262,10 @@ fn a_document_that_must_not_be_accepted_leaves_the_one_before() {
 
 #[test]
 fn what_the_server_says_at_the_start() {
-    let (_keep, directory) = project();
+    let directory = project();
     let server = Server::start();
     let open = |more: &[(&str, &str)]| {
-        Secrets::open(settings(&server, directory.clone(), more).wait(Duration::ZERO))
+        Secrets::open(settings(&server, directory.path(), more).wait(Duration::ZERO))
             .map_err(|error| (error.kind(), error.to_string()))
     };
     server.fails("redis/password", 403);
@@ -446,7 +278,7 @@ fn what_the_server_says_at_the_start() {
     server.says("/v1/atmr/data/prod/redis/password", 404, "<html>no such page</html>");
     assert!(matches!(open(&[]), Err((ErrorKind::Refused, text)) if text.contains("not from the server")));
     server.down();
-    std::fs::write(directory.join(".env"), "JWT_SECRET_KEY=from-dotenv\n").unwrap();
+    std::fs::write(directory.path().join(".env"), "JWT_SECRET_KEY=from-dotenv\n").unwrap();
     assert!(matches!(open(&[]), Err((ErrorKind::Refused, _))), "never .env");
     assert!(matches!(open(&[("VAULT_ADDR", "")]), Err((ErrorKind::Refused, _))));
     assert!(matches!(open(&[("VAULT_ROLE_ID", "")]), Err((ErrorKind::Invalid, _))));
