@@ -1,7 +1,7 @@
 //! One instance: what is published, who is told, and how a reader gets from a name to a value.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -372,6 +372,9 @@ fn unsettled() -> Error {
     Error::new(ErrorKind::Unavailable, "the value changes faster than it can be read; try again")
 }
 
+/// How often a thread that begins to read tries to be counted.
+const TRIES: usize = 10_000;
+
 /// Readers counted by result.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -402,9 +405,18 @@ pub(crate) const KINDS: [ErrorKind; 8] = [
 impl Counts {
     fn tally(&self) -> Arc<Tally> {
         let tally = Arc::new(Tally::default());
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.fold();
-        threads.tallies.push(Arc::clone(&tally));
+        // Held for moments only, unless a thread of a parent held it when we were forked: then this thread goes uncounted.
+        for _ in 0..TRIES {
+            match self.threads.try_lock() {
+                Ok(mut threads) => {
+                    threads.fold();
+                    threads.tallies.push(Arc::clone(&tally));
+                    break;
+                }
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Poisoned(_)) => break,
+            }
+        }
         tally
     }
 
