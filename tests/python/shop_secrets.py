@@ -68,6 +68,9 @@ class HvacSecrets:
     def path_of(self, name):
         return self.manifest[name].get("path")
 
+    def documents_of(self, name):
+        return [self.path_of(name) or self.path_of("REDIS_URL")]
+
     def get_secret(self, name, field=None):
         if "/" in name:
             return self.get_document(name)[field or "value"]

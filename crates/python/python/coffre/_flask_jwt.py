@@ -12,7 +12,7 @@ from typing import Any, Callable, Mapping, NoReturn, Optional
 import jwt
 from flask import Flask, current_app
 
-from coffre._process import SecretsLike, document_reader, path_of
+from coffre._process import SecretsLike, document_reader, refresher
 from coffre._refresh import ForcedRefresh, Unknown
 from coffre.keyring import KID_TEXT, Key, Keyring, KeyringError, KeyringSource
 
@@ -42,9 +42,7 @@ class JWTKeyRing:
     @classmethod
     def of(cls, name: str, secrets: SecretsLike) -> JWTKeyRing:
         """The ring of a variable or at a path."""
-        path = path_of(secrets, name)
-        source = KeyringSource(document_reader(secrets, name), name)
-        return cls(source, ForcedRefresh(lambda: secrets.refresh(path)) if path is not None else None)
+        return cls(KeyringSource(document_reader(secrets, name), name), ForcedRefresh(refresher(secrets, name)))
 
     def init_app(self, app: Flask, manager: Any) -> None:
         """Takes over the keys of a ``JWTManager`` that was initialised with ``app``. Its other callbacks stay."""

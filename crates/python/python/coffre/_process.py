@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, cast
 
-__all__ = ["SecretsLike", "document_reader", "process_secrets"]
+__all__ = ["SecretsLike", "document_reader", "process_secrets", "refresher"]
 
 
 class SecretsLike(Protocol):
@@ -17,6 +17,7 @@ class SecretsLike(Protocol):
     def environment(self) -> str: ...
     def names(self) -> List[str]: ...
     def path_of(self, name: str) -> Optional[str]: ...
+    def documents_of(self, name: str) -> List[str]: ...
     def health(self) -> Dict[str, Any]: ...
     def metrics(self) -> str: ...
     def refresh(self, path: str) -> None: ...
@@ -33,13 +34,19 @@ def process_secrets(secrets: Optional[SecretsLike] = None) -> SecretsLike:
 
 
 def document_reader(secrets: SecretsLike, name: str) -> Callable[[], Mapping[str, Any]]:
-    """Reads the document of a variable (``JWT_SECRET_KEY``) or at a path (``jwt/secret_key``) at each call."""
-    path = path_of(secrets, name)
+    """Reads the document of a variable (``JWT_SECRET_KEY``) or at a path (``jwt/secret_key``) at each call. A variable
+    that is composed of others is a document of one ``value``."""
+    path = name if "/" in name else secrets.path_of(name)
     if path is None:
         return lambda: {"value": secrets.get_secret(name)}
     return lambda: secrets.get_document(path)
 
 
-def path_of(secrets: SecretsLike, name: str) -> Optional[str]:
-    """The path of a variable; a path is its own. None for a variable that is composed of others."""
-    return name if "/" in name else secrets.path_of(name)
+def refresher(secrets: SecretsLike, name: str) -> Callable[[], None]:
+    """Asks the server again for every document on which a variable depends, or for the one at a path."""
+
+    def refresh() -> None:
+        for path in [name] if "/" in name else secrets.documents_of(name):
+            secrets.refresh(path)
+
+    return refresh

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
@@ -88,10 +89,8 @@ def _set_url(app: celery.Celery, setting: str, what: str, name: str, secrets: Se
 
     bare = redis.without_credentials(url)
     if what == "result":
-        app.conf.override_backends = {
-            **{scheme: "coffre._celery_redis:RedisBackend" for scheme in ("redis", "rediss")},
-            **(app.conf.get("override_backends") or {}),
-        }
+        ours = {scheme: "coffre._celery_redis:RedisBackend" for scheme in ("redis", "rediss")}
+        app.loader.override_backends = {**ours, **app.loader.override_backends}
     parts = urlsplit(bare)
     query = "&".join(part for part in (parts.query, _celery_redis.bind(what, name, secrets)) if part)
     setattr(app.conf, setting, urlunsplit(parts._replace(query=query)))
@@ -143,6 +142,8 @@ class _Watch:
             log.warning("%s changed: this process keeps the old one until it is restarted", names)
             return
         self._sent.set()
+        if how is signal.SIGHUP:
+            _mend_command_line()
         log.warning("%s changed: ending after the present tasks, to start anew (%s)", names, how.name)
         os.kill(pid, how)
 
@@ -165,3 +166,10 @@ class _Watch:
         # What changed between the application's start and now told nobody.
         self.changed(pid, how)
 
+
+def _mend_command_line() -> None:
+    """Celery runs `python` with `sys.argv` anew. After `python -m celery` that names a file of its package, which cannot
+    run by itself."""
+    package = getattr(getattr(sys.modules.get("__main__"), "__spec__", None), "parent", None)
+    if package and os.path.basename(sys.argv[0]) == "__main__.py":
+        sys.argv[0:1] = ["-m", package]

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Callable, Dict, NoReturn, Optional, Tuple, Union
+from typing import Callable, Dict, NoReturn, Optional, Tuple, Union
 
 from cryptography.fernet import Fernet, MultiFernet
 from cryptography.fernet import InvalidToken as _InvalidToken
 
+from coffre._process import SecretsLike, document_reader, process_secrets, refresher
 from coffre._refresh import ForcedRefresh, Unknown
 from coffre.keyring import KID_TEXT, Key, Keyring, KeyringError, KeyringSource
 
@@ -48,11 +49,10 @@ class FernetRing:
         self._made: Tuple[Optional[Keyring], Dict[str, Fernet]] = (None, {})
 
     @classmethod
-    def of(cls, path: str, secrets: Any = None) -> FernetRing:
-        """The ring of a document below the application's paths, of ``secrets`` or of the whole process."""
-        secrets = _process_secrets() if secrets is None else secrets
-        source = KeyringSource(lambda: secrets.get_document(path), path)
-        return cls(source, lambda: secrets.refresh(path))
+    def of(cls, name: str, secrets: Optional[SecretsLike] = None) -> FernetRing:
+        """The ring of a variable or at a path, of ``secrets`` or of the whole process."""
+        found = process_secrets(secrets)
+        return cls(KeyringSource(document_reader(found, name), name), refresher(found, name))
 
     def encrypt(self, data: Union[bytes, str]) -> str:
         """``e1.<kid>.<token>`` under the active key. Texts are encoded as UTF-8."""
@@ -125,12 +125,6 @@ class FernetRing:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a FernetRing holds key material and cannot be pickled")
-
-
-def _process_secrets() -> Any:
-    import coffre
-
-    return coffre
 
 
 def _split(token: Union[bytes, str]) -> Tuple[Optional[str], bytes]:

@@ -18,7 +18,7 @@ import redis.asyncio
 from redis.exceptions import AuthenticationError
 
 from coffre._errors import NotFound
-from coffre._process import SecretsLike, document_reader, path_of, process_secrets
+from coffre._process import SecretsLike, document_reader, process_secrets, refresher
 from coffre._refresh import ForcedRefresh
 
 __all__ = ["AsyncConnection", "AsyncSSLConnection", "Connection", "CredentialProvider", "SSLConnection", "async_client", "client"]
@@ -33,10 +33,9 @@ class CredentialProvider(redis.CredentialProvider):
     def __init__(self, name: str = "REDIS_URL", secrets: Optional[SecretsLike] = None) -> None:
         """``name`` is a variable or a path. Its document has ``username`` and ``password``, or a URL as its ``value``."""
         found = process_secrets(secrets)
-        path = path_of(found, name)
         self.name = name
         self._read = document_reader(found, name)
-        self._refresh = ForcedRefresh(lambda: found.refresh(path)) if path is not None else None
+        self._refresh = ForcedRefresh(refresher(found, name))
 
     def get_credentials(self) -> Any:
         """``(user, password)``, ``(password,)``, or ``()`` where there is none."""
@@ -49,13 +48,12 @@ class CredentialProvider(redis.CredentialProvider):
     def changed(self, refused: Pair) -> bool:
         """To be asked after a refusal: whether another attempt makes sense, because the server was asked anew or the
         pair is another one by now."""
-        asked = self._refresh() if self._refresh is not None else False
-        return asked or self.get_credentials() != refused
+        return self._refresh() or self.get_credentials() != refused
 
     @property
     def refreshed(self) -> int:
         """How often the server was asked out of turn."""
-        return self._refresh.count if self._refresh is not None else 0
+        return self._refresh.count
 
     def __repr__(self) -> str:
         return f"<CredentialProvider {self.name}>"

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple
 import sqlalchemy
 from sqlalchemy import URL, Engine, event
 
-from coffre._process import SecretsLike, path_of, process_secrets
+from coffre._process import SecretsLike, process_secrets, refresher
 from coffre._refresh import ForcedRefresh
 
 __all__ = ["Counts", "advised_pool_recycle", "attach", "counts", "create_engine"]
@@ -98,8 +98,7 @@ class _Logins:
     def __init__(self, engine: Engine, secrets: SecretsLike, name: str) -> None:
         self._url = engine.url
         self._secrets = secrets
-        path = path_of(secrets, name)
-        self._refresh = ForcedRefresh(lambda: secrets.refresh(path)) if path is not None else None
+        self._refresh = ForcedRefresh(refresher(secrets, name))
         self._lock = threading.Lock()
         self._connected = self._refused = self._retried = 0
 
@@ -131,8 +130,7 @@ class _Logins:
             context.invalidate_pool_on_disconnect = False
 
     def counts(self) -> Counts:
-        refreshed = self._refresh.count if self._refresh is not None else 0
-        return Counts(self._connected, self._refused, refreshed, self._retried)
+        return Counts(self._connected, self._refused, self._refresh.count, self._retried)
 
     def _try(
         self, dialect: Any, record: Any, credentials: Any, arguments: List[Any], parameters: Dict[str, Any]
@@ -156,7 +154,7 @@ class _Logins:
 
     def _another(self, refused: Any) -> Optional[Any]:
         """What the server says now, if it was asked or says something else than before."""
-        asked = self._refresh() if self._refresh is not None else False
+        asked = self._refresh()
         fresh = self._secrets.get_database_credentials()
         same = (fresh.username, fresh.password) == (refused.username, refused.password)
         return fresh if asked or not same else None
