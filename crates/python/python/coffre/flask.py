@@ -94,7 +94,7 @@ class ProductionConfig(Config):
 
 def config_class(secrets: Optional[SecretsLike] = None) -> Type[Config]:
     """The class of the environment in which the process runs."""
-    environment = process_secrets(secrets).environment()
+    environment = process_secrets(secrets).health()["environment"]
     classes: Tuple[Type[Config], ...] = (DevelopmentConfig, StagingConfig, ProductionConfig)
     return next((each for each in classes if each.ENVIRONMENT == environment), Config)
 
@@ -273,7 +273,7 @@ def _variable(cls: type, name: str) -> Masked:
 def _checked(cls: type) -> SecretsLike:
     secrets = process_secrets()
     wanted = getattr(cls, "ENVIRONMENT", None)
-    stated = secrets.environment()
+    stated = secrets.health()["environment"]
     if wanted is not None and wanted != stated:
         raise SourceError(
             f"{cls.__name__} is for the environment {wanted}, and this process runs in {stated}: "

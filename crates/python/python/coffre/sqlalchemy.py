@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 import sqlalchemy
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import Engine, event, make_url
 
 from coffre._process import SecretsLike, process_secrets, refresher
 from coffre._refresh import ForcedRefresh
@@ -55,8 +55,7 @@ def create_engine(
     """An engine for the database that the vault names. Its URL holds neither user nor password. ``options`` are
     SQLAlchemy's; ``pool_pre_ping`` is on and ``pool_recycle`` is half of ``overlap`` (seconds) unless they are given."""
     found = process_secrets(secrets)
-    at = found.get_database_credentials()
-    url = URL.create(driver, host=at.host, port=at.port, database=at.database)
+    url = make_url(found.get_database_credentials().url(driver))._replace(username=None, password=None)
     options.setdefault("pool_pre_ping", True)
     options.setdefault("pool_recycle", advised_pool_recycle(overlap))
     return attach(sqlalchemy.create_engine(url, **options), found, name=name, overlap=overlap)
