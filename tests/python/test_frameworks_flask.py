@@ -75,12 +75,63 @@ def rotate(rig, store, path, *keys, **options):
     store.refresh(path)
 
 
+# --- Configuration ------------------------------------------------------------------------------------------------------
+
+CONFIGURE = """
+import sys
+from flask import Flask
+import coffre, coffre.flask
+app = Flask("shop")
+app.config.from_object(sys.argv[1] if len(sys.argv) > 1 else coffre.flask.config_class())
+coffre.flask.init_app(app)
+print(app.config["SECRET_KEY"] == coffre.get_secret("SECRET_KEY"), coffre.source(), app.config["SESSION_COOKIE_SECURE"])
+print(app.config.get("DATABASE_URL") == coffre.get_secret("DATABASE_URL"), app.config["ENVIRONMENT"])
+print(repr(app.config), repr(coffre.flask.Config.SECRET_KEY))
+"""
+
+
+def configure(rig, *words, **environ):
+    command = [sys.executable, "-c", CONFIGURE, *words]
+    environ = {name: value for name, value in (rig.process_environ() | environ).items() if value is not None}
+    done = subprocess.run(command, cwd=rig.directory, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    rig.assert_shown_nowhere(done.stdout, done.stderr)
+    return done
+
+
+def test_production_is_configured_from_the_vault(rig):
+    for words in (("coffre.flask.ProductionConfig",), ("coffre.flask.Config",), ()):
+        done = configure(rig, *words)
+        assert done.stdout.splitlines()[:1] == ["True vault True"], done.stderr
+        assert done.stdout.splitlines()[1].startswith("True "), done.stderr
+
+
+def test_a_class_of_another_environment_is_refused_with_a_sentence(rig):
+    for name in ("DevelopmentConfig", "StagingConfig"):
+        done = configure(rig, f"coffre.flask.{name}")
+        assert done.returncode != 0 and "this process runs in prod" in done.stderr.splitlines()[-1]
+
+
+def test_development_is_configured_from_dotenv_without_a_vault_and_use_vault_is_honoured(rig):
+    dotenv = {"SECRET_KEY": material(), "DATABASE_URL": f"postgresql://dev:{material()}@127.0.0.1/dev"}
+    rig.values |= set(dotenv.values())
+    (rig.directory / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in dotenv.items()))
+    (rig.directory / ".env").chmod(0o600)
+    none = {"VAULT_ADDR": None, "VAULT_ROLE_ID": None, "VAULT_SECRET_ID": None}
+    done = configure(rig, "coffre.flask.DevelopmentConfig", COFFRE_ENV="dev", **none)
+    assert done.stdout.splitlines()[:2] == ["True dotenv False", "True dev"], done.stderr
+    back = configure(rig, "coffre.flask.ProductionConfig", USE_VAULT="false")
+    assert back.stdout.splitlines()[:1] == ["True dotenv (USE_VAULT=false) True"], back.stderr
+    refused = configure(rig, "coffre.flask.ProductionConfig", **none)
+    assert refused.returncode != 0 and "VAULT_ADDR" in refused.stderr.splitlines()[-1]
+
+
 # --- Sessions -------------------------------------------------------------------------------------------------------
 
 
 def test_sessions_signed_with_the_old_key_stay_valid_while_it_is_accepted(rig, store):
     old, new = material(), material()
     rig.put("flask/secret_key", value=old)
+    store.refresh("flask/secret_key")
     app = shop(store)
     client = app.test_client()
     client.get("/login/ada")

@@ -92,6 +92,11 @@ impl Secrets {
         self.app.source().name()
     }
 
+    /// The variables of the manifest's secrets, in its order. Not all of them have a value outside the vault.
+    fn names(&self) -> Vec<String> {
+        self.app.names()
+    }
+
     /// How it stands: `status` (`ok`, `degraded`, `failed`), `source`, `breaker`, and state and age of each document. No
     /// values.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

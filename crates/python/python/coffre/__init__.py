@@ -11,7 +11,7 @@ working directory of the process.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from coffre import _default
 from coffre._errors import CoffreError, Denied, Gone, NotFound, SourceError, Stale, Unavailable
@@ -54,6 +54,7 @@ __all__ = [
     "invalidate",
     "keyring",
     "metrics",
+    "names",
     "on_change",
     "refresh",
     "source",
@@ -78,6 +79,11 @@ def keyring(path: str) -> Keyring:
 def source() -> str:
     """Where secrets come from: ``vault``, ``dotenv`` (with the reason in brackets, if there is one) or ``environment``."""
     return _default.secrets().source()
+
+
+def names() -> List[str]:
+    """The variables that the manifest declares as secrets; not all of them need have a value outside the vault."""
+    return _default.secrets().names()
 
 
 def health() -> Dict[str, Any]:

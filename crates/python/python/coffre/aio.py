@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NoReturn, Optional, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NoReturn, Optional, Type, TypeVar, Union
 
 from coffre import _default, _native
 from coffre._native import Change, DatabaseCredentials, Document, Explanation
@@ -98,6 +98,10 @@ class Secrets:
     def source(self) -> str:
         """Where secrets come from."""
         return self._open().source()
+
+    def names(self) -> List[str]:
+        """The variables that the manifest declares as secrets."""
+        return self._open().names()
 
     def health(self) -> Dict[str, Any]:
         """How it stands, without values."""
