@@ -135,7 +135,7 @@ def users(rig, redis_server):
     return users
 
 
-def opened(rig, redis_server, tmp_path, **environ):
+def Shop(rig, redis_server, tmp_path, **environ):
     return Shop(rig, redis_server, tmp_path, **environ)
 
 
@@ -147,7 +147,7 @@ def ended(shop):
 @pytest.mark.parametrize("soft", ["1s", "300s"], ids=["seen", "unseen"])
 def test_tasks_go_on_while_the_brokers_password_rotates_and_nothing_restarts(rig, users, redis_server, tmp_path, soft):
     """`unseen`: the library learns of the new password only because the broker refuses the old one."""
-    shop = opened(rig, redis_server, tmp_path, COFFRE_SOFT_TTL=soft)
+    shop = Shop(rig, redis_server, tmp_path, COFFRE_SOFT_TTL=soft)
     try:
         with ArgvWatch() as watch:
             worker, beat = shop.worker(), shop.beat()
@@ -176,7 +176,7 @@ def test_tasks_go_on_while_the_brokers_password_rotates_and_nothing_restarts(rig
 
 
 def test_another_broker_ends_worker_and_beat_after_their_present_tasks(rig, users, redis_server, tmp_path):
-    shop = opened(rig, redis_server, tmp_path)
+    shop = Shop(rig, redis_server, tmp_path)
     with RedisServer() as other:
         rig.values.add(other.password)
         try:
@@ -196,7 +196,7 @@ def test_another_broker_ends_worker_and_beat_after_their_present_tasks(rig, user
 
 
 def test_a_worker_can_start_anew_in_place(rig, users, redis_server, tmp_path):
-    shop = opened(rig, redis_server, tmp_path, SHOP_RESTART="in-place")
+    shop = Shop(rig, redis_server, tmp_path, SHOP_RESTART="in-place")
     with RedisServer() as other:
         rig.values.add(other.password)
         try:
@@ -213,7 +213,7 @@ def test_children_have_connections_of_their_own(rig, users, redis_server, postgr
     name, word = f"shop_{secrets.token_hex(4)}", secrets.token_urlsafe(16)
     postgres.create_role(name, word)
     rig.put_database(postgres.url_for(name, word))
-    shop = opened(rig, redis_server, tmp_path, SHOP_DATABASE="1")
+    shop = Shop(rig, redis_server, tmp_path, SHOP_DATABASE="1")
     try:
         shop.worker()
         answers = [one.get(timeout=60) for one in [shop.send("backend") for _ in range(12)]]
