@@ -135,10 +135,6 @@ def users(rig, redis_server):
     return users
 
 
-def Shop(rig, redis_server, tmp_path, **environ):
-    return Shop(rig, redis_server, tmp_path, **environ)
-
-
 def ended(shop):
     shop.stop()
     shop.rig.assert_shown_nowhere(shop.text())

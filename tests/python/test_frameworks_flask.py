@@ -321,7 +321,7 @@ def test_the_algorithm_is_that_of_the_key(rig, store):
     private = ed25519.Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    shared = material()
+    shared = material() * 2
     rotate(rig, store, "jwt/secret_key", key(shared, 1, alg="HS256"), key(pem, 2, "active", "EdDSA"), epoch=1, legacy=shared)
     client = token_shop(store, "EdDSA", ["HS256", "HS512", "EdDSA"]).test_client()
     assert whoami(client, client.get("/token/ada").text)[0] == 200
