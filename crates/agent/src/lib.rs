@@ -4,6 +4,8 @@
 //! [`file`] writes files whole.
 
 pub mod config;
+pub mod document;
 pub mod exec;
 pub mod file;
 pub mod supervise;
+pub mod template;
