@@ -1,11 +1,18 @@
 //! How secrets reach programs: the process that is replaced, and the processes that are looked after.
 //!
-//! [`exec`] replaces the process; [`supervise`] looks after programs. [`config`] says what an agent is to do,
-//! [`file`] writes files whole.
+//! [`exec`] replaces the process; [`supervise`] looks after programs. The agent: [`config`] says what it is to do, [`auth`]
+//! gets its token, [`store`] is its one cache; [`sink`] and [`render`] keep files in step, [`health`] tells how it is.
 
+pub mod auth;
 pub mod config;
 pub mod document;
 pub mod exec;
 pub mod file;
+pub mod health;
+pub mod notify;
+pub mod render;
+mod retry;
+pub mod sink;
+pub mod store;
 pub mod supervise;
 pub mod template;

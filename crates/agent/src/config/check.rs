@@ -8,8 +8,8 @@ use super::accounts::Accounts;
 use super::error::{ConfigError, Spot};
 use super::fields::{At, Fields};
 use super::meant::{
-    AppRole, Auth, Backoff, Cache, Config, FilePlace, Kubernetes, ListenerSettings, Method, SecretIdFile,
-    Server, Sink, TemplateSettings, TemplateText,
+    AppRole, Cache, Config, FilePlace, Kubernetes, ListenerSettings, Method, SecretIdFile, Server, Sink,
+    TemplateSettings, TemplateText,
 };
 
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -97,16 +97,9 @@ fn server(mut fields: Fields<'_>) -> Result<Server, ConfigError> {
     Ok(server)
 }
 
-fn auth(mut fields: Fields<'_>, has_state: bool) -> Result<Auth, ConfigError> {
+fn auth(mut fields: Fields<'_>, has_state: bool) -> Result<Method, ConfigError> {
     let method = fields.text("method")?;
     let method = fields.required("method", method, "\"approle\"")?;
-    let backoff = Backoff {
-        min: fields.duration("min_backoff")?.map_or(Duration::from_secs(1), value),
-        max: fields.duration("max_backoff")?.map_or(Duration::from_secs(300), value),
-    };
-    if backoff.min > backoff.max {
-        return Err(fields.wrong("`min_backoff` is longer than `max_backoff`; turn them round"));
-    }
     let method = match method.value.as_str() {
         "approle" => Method::AppRole(approle(&mut fields, has_state)?),
         "kubernetes" => {
@@ -124,7 +117,7 @@ fn auth(mut fields: Fields<'_>, has_state: bool) -> Result<Auth, ConfigError> {
         _ => return Err(method.wrong("`method` must be \"approle\", \"kubernetes\" or \"token_file\"")),
     };
     fields.done()?;
-    Ok(Auth { method, backoff })
+    Ok(method)
 }
 
 fn approle(fields: &mut Fields<'_>, has_state: bool) -> Result<AppRole, ConfigError> {

@@ -7,7 +7,7 @@ pub struct Config {
     /// Where the secrets are.
     pub server: Server,
     /// Who the agent is to it.
-    pub auth: Auth,
+    pub auth: Method,
     /// Where the agent keeps what must survive a restart: its own secret_id. A folder for the agent alone.
     pub state: Option<PathBuf>,
     /// Files with the token.
@@ -45,25 +45,7 @@ pub struct Server {
     pub timeout: Duration,
 }
 
-/// `[auto_auth]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Auth {
-    /// How.
-    pub method: Method,
-    /// The waits between attempts.
-    pub backoff: Backoff,
-}
-
-/// Waits grow from `min` to `max`, drawn at random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    /// Default 1 second.
-    pub min: Duration,
-    /// Default 5 minutes.
-    pub max: Duration,
-}
-
-/// A way to log in.
+/// `[auto_auth]`: a way to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `method = "approle"`.

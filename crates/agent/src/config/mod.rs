@@ -21,8 +21,8 @@ pub use accounts::Accounts;
 pub use error::{ConfigError, Spot};
 pub use fields::{At, Fields};
 pub use meant::{
-    AppRole, Auth, Backoff, Cache, Config, FilePlace, Kubernetes, ListenerSettings, Method, SecretIdFile,
-    Server, Sink, TemplateSettings, TemplateText,
+    AppRole, Cache, Config, FilePlace, Kubernetes, ListenerSettings, Method, SecretIdFile, Server, Sink,
+    TemplateSettings, TemplateText,
 };
 
 /// Larger files are refused: no configuration comes near it.

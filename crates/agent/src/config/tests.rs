@@ -67,7 +67,7 @@ fn everything_is_read() {
         Some(Path::new("/etc/coffre/ca.pem")),
         "relative to the file"
     );
-    let Method::AppRole(role) = &config.auth.method else { panic!("{:?}", config.auth) };
+    let Method::AppRole(role) = &config.auth else { panic!("{:?}", config.auth) };
     let secret_id = role.secret_id.as_ref().unwrap();
     assert_eq!(secret_id.wrapped_at.as_deref(), Some("auth/approle/role/atmr-api/secret-id"));
     assert!(secret_id.remove, "a wrapping token is of no use after it was opened");
