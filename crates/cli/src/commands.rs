@@ -96,6 +96,13 @@ const NONE: &[Flag] = &[];
 /// Every command, in the order in which help lists them.
 pub(crate) const COMMANDS: &[Command] = &[
     row("server", "", "Start a server.", run::server::FLAGS, Run::Raw(run::server::server)),
+    row(
+        "agent",
+        "",
+        "Keep secrets for the programs of this host: files, templates, a local socket.",
+        run::agent::FLAGS,
+        Run::Raw(run::agent::agent),
+    ),
     row("read", "PATH [K=V...]", "Read data at a path.", NONE, online!(run::generic::read)),
     row("write", "PATH [K=V...]", "Write data to a path.", run::generic::WRITE, online!(run::generic::write)),
     row("patch", "PATH [K=V...]", "Merge data into what is at a path.", NONE, online!(run::generic::patch)),

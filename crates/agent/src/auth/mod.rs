@@ -6,7 +6,7 @@
 
 mod own_secret;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,7 +213,7 @@ impl Authenticator {
 }
 
 /// A small file with one word. Where it is missing, somebody has to put it there: asking again at once is of no use.
-fn trimmed(path: &PathBuf) -> Result<SecretText, NoLogin> {
+fn trimmed(path: &Path) -> Result<SecretText, NoLogin> {
     let text = read_text(path, LARGEST);
     let text = text.map_err(|error| NoLogin::Refused(format!("cannot read {}: {error}", path.display())))?;
     // EXPOSE: trimmed; wrapped again.
@@ -224,7 +224,7 @@ fn trimmed(path: &PathBuf) -> Result<SecretText, NoLogin> {
     Ok(word)
 }
 
-fn remove(file: &PathBuf) {
+fn remove(file: &Path) {
     match std::fs::remove_file(file) {
         Ok(()) => tracing::info!(file = %file.display(), "removed the file after reading it"),
         Err(error) => {

@@ -13,6 +13,8 @@
 
 mod secrets;
 
+pub(crate) use secrets::is_path;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

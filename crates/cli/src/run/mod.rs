@@ -1,5 +1,6 @@
 //! What each command does. One file per group of commands; the table is in `commands.rs`.
 
+pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod ceremony;
 pub(crate) mod completion;
