@@ -90,15 +90,10 @@ impl Health {
         }
     }
 
-    fn is_ill(&self) -> bool {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.values().any(|part| matches!(part, Part::Ill(_)))
-    }
-
     /// Whether all is well, and everything as JSON.
     #[must_use]
     pub fn document(&self, report: &Report) -> (bool, Value) {
-        let ok = !self.is_ill() && report.has_token;
+        let ok = self.is_ready() && report.has_token;
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = parts.iter().map(|(name, part)| {
             let value = match part {
@@ -176,7 +171,10 @@ impl Health {
         let degraded = counts.degraded_time.as_secs_f64();
         line(&mut out, format_args!("coffre_secrets_degraded_seconds_total {degraded}"));
         metric(&mut out, "coffre_agent_healthy", "gauge", "Whether every part of the agent works.");
-        line(&mut out, format_args!("coffre_agent_healthy {}", u8::from(!self.is_ill() && report.has_token)));
+        line(
+            &mut out,
+            format_args!("coffre_agent_healthy {}", u8::from(self.is_ready() && report.has_token)),
+        );
         out
     }
 }

@@ -25,6 +25,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How long the last requests may take after the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Followed from the start, so that there is a token although nobody reads yet, and so that its end is noticed. The socket
+/// gives nothing below `auth/`.
+const TOKEN: &str = "auth/token/lookup-self";
+
 type Doc = Arc<Document>;
 
 /// Where results go.
@@ -98,7 +102,10 @@ impl Driver {
     }
 
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, mut stop: watch::Receiver<bool>) {
-        self.tell(Event::Tick);
+        self.followed.insert(TOKEN.to_owned());
+        if let Ok(entry) = self.entry(TOKEN) {
+            self.tell(Event::Warm { entries: vec![entry] });
+        }
         loop {
             let now = self.clock.boot();
             let wake = self.machine.wake_at().map_or(LONGEST_SLEEP, |at| at.saturating_sub(now));
@@ -159,7 +166,8 @@ impl Driver {
         Ok(entry)
     }
 
-    fn follow(&mut self, paths: BTreeSet<String>) {
+    fn follow(&mut self, mut paths: BTreeSet<String>) {
+        paths.extend(self.followed.take(TOKEN));
         for path in self.followed.difference(&paths) {
             if let Some(entry) = self.entries.get(path) {
                 self.machine.follow(*entry, false);
@@ -176,8 +184,8 @@ impl Driver {
 
     fn report(&self) -> Report {
         let now = self.clock.boot();
-        let known =
-            self.machine.views(now).filter_map(|view| Some((self.paths.get(&view.entry)?.clone(), view)));
+        let path = |entry: &EntryId| self.paths.get(entry).filter(|path| *path != TOKEN).cloned();
+        let known = self.machine.views(now).filter_map(|view| Some((path(&view.entry)?, view)));
         Report {
             entries: known.collect(),
             breaker: self.machine.breaker(now),
@@ -281,6 +289,13 @@ impl Driver {
     fn note(&mut self, note: Note) {
         let path = |entry: &EntryId| self.paths.get(entry).map_or("?", String::as_str);
         match &note {
+            Note::Changed { entry } | Note::Alarm { entry, .. } if path(entry) == TOKEN => {
+                if let Note::Alarm { alarm: Alarm::Denied, entry } = &note {
+                    tracing::warn!("the token may not look itself up; give its role the policy `default`");
+                    self.machine.follow(*entry, false);
+                    self.followed.remove(TOKEN);
+                }
+            }
             Note::Changed { entry } => {
                 tracing::info!(path = path(entry), "changed");
                 self.outlets.changed.send_modify(|count| *count = count.wrapping_add(1));

@@ -1,6 +1,7 @@
 //! Requests, and what their answers mean to the machine.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use coffre_cache::{
@@ -46,8 +47,16 @@ fn fetched(document: Document) -> Fetched<Arc<Document>> {
         ttl: lease.ttl,
         renewable: lease.renewable,
     });
-    let revision = Revision { version: document.version(), write: None };
+    // Without a version, whether it is the same is told by its content.
+    let write = document.version().is_none().then(|| fingerprint(document.expose_data()));
+    let revision = Revision { version: document.version(), write };
     Fetched { value: Arc::new(document), revision, epoch: None, epoch_reset: false, lease }
+}
+
+/// Tells two contents apart, under keys of this process alone.
+fn fingerprint(text: &str) -> u128 {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    KEYS.iter().fold(0, |print, key| (print << 64) | u128::from(key.hash_one(text)))
 }
 
 /// Renews a lease once.
