@@ -1,3 +1,5 @@
+//! A whole configuration, and what each mistake in it is told as.
+
 use std::path::Path;
 use std::time::Duration;
 
