@@ -116,7 +116,8 @@ impl<V> Entry<V> {
             (_, Some(held)) if now >= self.hard_until(held, tokens) => State::Expired,
             (Verdict::Corrupt, Some(_)) => State::Corrupt,
             (Verdict::Degraded, Some(_)) => State::Degraded,
-            (Verdict::None, Some(held)) if now >= held.fresh_until => State::Stale,
+            // Leased values are renewed unasked and know no stale phase.
+            (Verdict::None, Some(held)) if held.lease.is_none() && now >= held.fresh_until => State::Stale,
             (Verdict::None, Some(_)) => State::Fresh,
         }
     }
