@@ -41,6 +41,8 @@ pub(crate) struct Entry<V> {
     /// When a leased credential is to be replaced.
     pub(crate) replace_at: Option<Duration>,
     pub(crate) shown: Option<Shown>,
+    /// Whether the held value is another than the one shown, though its deadlines may be the same.
+    pub(crate) replaced: bool,
     /// The timer that is set.
     pub(crate) timer: Option<Duration>,
     /// Last time somebody asked.
@@ -99,6 +101,7 @@ impl<V> Entry<V> {
             waiters: Vec::new(),
             replace_at: None,
             shown: None,
+            replaced: false,
             timer: None,
             asked: now,
             degraded_since: None,

@@ -145,6 +145,23 @@ pub enum Event<V> {
     },
 }
 
+impl<V> Event<V> {
+    /// Whether it goes before what is due: results of commands, and a fork, after which nothing of that is due here.
+    pub(crate) const fn goes_first(&self) -> bool {
+        matches!(
+            self,
+            Self::Landed { .. }
+                | Self::LeaseRenewed { .. }
+                | Self::Probed { .. }
+                | Self::Drained { .. }
+                | Self::LoggedIn { .. }
+                | Self::LookedUp { .. }
+                | Self::TokenRenewed { .. }
+                | Self::Forked { .. }
+        )
+    }
+}
+
 /// How a request for a document ended.
 #[derive(Clone, Debug)]
 pub enum Outcome<V> {

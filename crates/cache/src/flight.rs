@@ -1,3 +1,4 @@
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::event::{FlightId, Generation};
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Waits for its turn.
     Queued,
@@ -42,6 +43,17 @@ pub(crate) enum Stage {
     },
     /// The server said 403; first the token must be judged. `covered` tells that the look-up under way began after.
     AwaitingToken { covered: bool },
+}
+
+/// The request's number makes no difference to what can happen (see [`crate::Machine::fingerprint`]).
+impl Hash for Stage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Queued => 0_u8.hash(state),
+            Self::Aloft { until, .. } => (1_u8, until).hash(state),
+            Self::AwaitingToken { covered } => (2_u8, covered).hash(state),
+        }
+    }
 }
 
 impl Flight {

@@ -51,13 +51,21 @@ impl<V: Clone> Machine<V> {
             self.revoke_grant(&fetched, flight);
             return self.not_acceptable(id, Alarm::Downgrade { offered, seen });
         }
+        if let Some(entry) = self.entry(id) {
+            // Seen is seen, though the value may still turn out to be of no use.
+            entry.epoch = if fetched.epoch_reset { fetched.epoch } else { entry.epoch.max(fetched.epoch) };
+        }
         let grant = fetched.lease.clone();
         let (lease, replace_at) =
             grant.map(|grant| Lease::granted(grant, flight.token, flight.started, jitter, id.0)).unzip();
         let replace_at = replace_at.flatten();
-        if lease.is_some() && flight.token.is_some_and(|token| self.tokens.find(token).is_none()) {
-            // The token died meanwhile, and the lease with it.
-            return self.flight_failed(id, Duration::ZERO);
+        if let Some(lease) = &lease {
+            let token = self.tokens.deadline(lease.token).unwrap_or(Duration::MAX);
+            if now >= lease.deadline().min(token) {
+                // Its time is over already: the answer was long on its way, or the token died meanwhile.
+                self.revoke_grant(&fetched, flight);
+                return self.flight_failed(id, Duration::ZERO);
+            }
         }
         let Some(entry) = self.entry(id) else { return };
         entry.flight = None;
@@ -90,9 +98,8 @@ impl<V: Clone> Machine<V> {
     ) {
         let (now, jitter) = (self.now, self.jitter);
         let Some(entry) = self.entry(id) else { return };
-        let Fetched { value, revision, epoch, epoch_reset, .. } = fetched;
+        let Fetched { value, revision, epoch, .. } = fetched;
         let mut fresh_until = entry.fresh_until(sent, jitter);
-        entry.epoch = if epoch_reset { epoch } else { entry.epoch.max(epoch) };
         let late = again && lease.is_none();
         if entry.wanted_epoch.is_some() && epoch >= entry.wanted_epoch {
             entry.wanted_epoch = None;
@@ -107,6 +114,7 @@ impl<V: Clone> Machine<V> {
         }
         let held = Held { value, revision, epoch, validated_at: sent, fresh_until, lease };
         let old = entry.held.replace(held).and_then(|old| old.lease);
+        entry.replaced = true;
         entry.validated_at = Some(sent);
         entry.verdict = Verdict::None;
         entry.replace_at = replace_at;
@@ -194,13 +202,13 @@ impl<V: Clone> Machine<V> {
         if !self.settings.needs_token {
             return self.refused(id, Verdict::Denied, flight.again);
         }
+        let current = self.tokens.alive().map(|token| (token.generation, token.end));
         let Some(entry) = self.entry(id) else { return };
         let Some(under_way) = &mut entry.flight else { return };
         under_way.denials = under_way.denials.saturating_add(1);
         if under_way.denials > DENIALS {
             return self.flight_failed(id, Duration::ZERO);
         }
-        let current = self.tokens.alive().map(|token| (token.generation, token.end));
         match current {
             Some((generation, end)) if flight.token == Some(generation) => {
                 if flight.judged && end.is_none_or(|end| now < end) {
@@ -209,8 +217,11 @@ impl<V: Clone> Machine<V> {
                     self.suspect(id);
                 }
             }
-            // That token is not used any more: the new one decides.
-            _ => self.requeue(id),
+            // That token is not used any more: the new one decides, and has to prove itself.
+            _ => {
+                under_way.judged = false;
+                self.requeue(id);
+            }
         }
     }
 

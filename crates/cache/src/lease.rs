@@ -1,3 +1,4 @@
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ pub(crate) fn margin(life: Duration) -> Duration {
 }
 
 /// A new credential that its subscriber tries before others see it.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Candidate<V> {
     pub(crate) probe: ProbeId,
     pub(crate) fetched: Fetched<V>,
@@ -115,6 +116,14 @@ pub(crate) struct Candidate<V> {
     pub(crate) sent: Duration,
     /// The trial counts as failed then.
     pub(crate) until: Duration,
+}
+
+/// The trial's number makes no difference to what can happen (see [`crate::Machine::fingerprint`]).
+impl<V: Hash> Hash for Candidate<V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { probe: _, fetched, lease, replace_at, sent, until } = self;
+        (fetched, lease, replace_at, sent, until).hash(state);
+    }
 }
 
 /// A credential that was replaced and may still be in use.

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::breaker::Breaker;
@@ -133,7 +134,10 @@ impl<V: Clone> Machine<V> {
         if self.closed {
             return Self::refuse_after_close(event);
         }
-        self.due();
+        // A result in hand counts, though the time has passed after which it would have been given up.
+        if !event.goes_first() {
+            self.due();
+        }
         self.handle(event);
         self.finish()
     }
@@ -145,6 +149,18 @@ impl<V: Clone> Machine<V> {
         }
         let entry = self.timers.first().map(|(at, _)| *at);
         [entry, self.tokens_wake_at()].into_iter().flatten().min()
+    }
+
+    /// A hash of all that decides about the future: two machines with the same one behave alike, but for the numbers that
+    /// they give to requests. For searches over all states.
+    pub fn fingerprint(&self) -> u64
+    where
+        V: Hash,
+    {
+        let mut hasher = DefaultHasher::new();
+        let Self { jitter, now, closed, entries, tokens, breaker, queue, waiting, .. } = self;
+        (jitter, now, closed, entries, tokens, breaker, queue, waiting).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn handle(&mut self, event: Event<V>) {
@@ -215,7 +231,8 @@ impl<V: Clone> Machine<V> {
     pub(crate) fn show(&mut self, id: EntryId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let shown = entry.shown(&self.tokens);
-        if shown == entry.shown {
+        let replaced = std::mem::take(&mut entry.replaced) && shown.is_some();
+        if shown == entry.shown && !replaced {
             return;
         }
         entry.shown = shown;

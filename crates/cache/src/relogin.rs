@@ -48,6 +48,10 @@ impl<V: Clone> Machine<V> {
     /// The suspected token was looked up.
     pub(crate) fn looked_up(&mut self, generation: Generation, outcome: LookedUp) {
         let Some(lookup) = self.tokens.lookup.filter(|lookup| lookup.generation == generation) else {
+            // Nobody waits for it any more, but dead is dead.
+            if outcome == LookedUp::Bad && self.tokens.find(generation).is_some() {
+                self.token_died(generation);
+            }
             return;
         };
         self.tokens.lookup = None;
