@@ -5,7 +5,7 @@
 //! with the interpreter's lock waits for. They leave a parcel and go on. The thread starts with the first parcel and
 //! ends with the process; a forked child starts its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -18,6 +18,10 @@ use pyo3::prelude::*;
 const RECORDS: usize = 1000;
 /// Parcels that are delivered without giving the interpreter's lock back.
 const BATCH: usize = 64;
+
+/// Whether the interpreter is about to end. A thread that runs Python while it ends is killed in the middle, which does not
+/// go well with Rust frames on its stack (before Python 3.14).
+static STOPPED: AtomicBool = AtomicBool::new(false);
 
 static COURIER: LazyLock<ArcSwapOption<Courier>> = LazyLock::new(ArcSwapOption::empty);
 
@@ -41,6 +45,9 @@ struct Courier {
 
 /// Leaves a parcel. Never blocks, needs no lock of the interpreter.
 pub(crate) fn send(parcel: Parcel) {
+    if STOPPED.load(Ordering::Acquire) {
+        return;
+    }
     let courier = present();
     let counted = matches!(parcel, Parcel::Record(_));
     if counted && courier.records.fetch_add(1, Ordering::Relaxed) >= RECORDS {
@@ -63,10 +70,17 @@ pub(crate) fn flush(py: Python<'_>, limit: Duration) {
     }
 }
 
+/// Delivers what was left so far, at most for `limit`, and nothing after it.
+pub(crate) fn stop(py: Python<'_>, limit: Duration) {
+    STOPPED.store(true, Ordering::Release);
+    flush(py, limit);
+}
+
 /// In a forked child: the thread is not there, and what it held stays untouched.
 pub(crate) fn after_fork() {
     // Its locks may be held by threads that are no more.
     std::mem::forget(COURIER.swap(None));
+    STOPPED.store(false, Ordering::Release);
 }
 
 fn present() -> Arc<Courier> {

@@ -36,8 +36,11 @@ impl Failure {
         static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
         let errors =
             ERRORS.get_or_try_init(py, || py.import(intern!(py, "coffre._errors")).map(Bound::unbind))?;
-        let class = errors.bind(py).getattr(self.class)?;
-        Ok(PyErr::from_value(class.call1((self.text, self.kind, self.retryable))?))
+        // No line of Python runs here: the classes have no constructor of their own.
+        let error = errors.bind(py).getattr(self.class)?.call1((self.text,))?;
+        error.setattr(intern!(py, "kind"), self.kind)?;
+        error.setattr(intern!(py, "retryable"), self.retryable)?;
+        Ok(PyErr::from_value(error))
     }
 }
 

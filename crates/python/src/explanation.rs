@@ -1,7 +1,8 @@
 //! Where a value comes from.
 
-use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
+use serde_json::Value;
 
 use crate::errors::Failure;
 
@@ -69,8 +70,32 @@ impl Explanation {
     }
 }
 
-/// As Python objects.
+/// As Python objects, without a line of Python being run.
 pub(crate) fn from_json<'py>(py: Python<'py>, what: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
-    let text = serde_json::to_string(what).map_err(|_| Failure::internal())?;
-    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,))
+    let value = serde_json::to_value(what).map_err(|_| Failure::internal())?;
+    object(py, &value)
+}
+
+/// As deep as our own structures are, which is three levels.
+fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(known) => PyBool::new(py, *known).to_owned().into_any(),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into_pyobject(py)?.into_any(),
+            None => PyFloat::new(py, number.as_f64().unwrap_or_default()).into_any(),
+        },
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(all) => {
+            let all: PyResult<Vec<_>> = all.iter().map(|each| object(py, each)).collect();
+            PyList::new(py, all?)?.into_any()
+        }
+        Value::Object(fields) => {
+            let made = PyDict::new(py);
+            for (name, field) in fields {
+                made.set_item(name, object(py, field)?)?;
+            }
+            made.into_any()
+        }
+    })
 }

@@ -39,7 +39,7 @@ mod _native {
     #[pymodule_export]
     use super::news::Change;
     #[pymodule_export]
-    use super::opening::{after_fork, close_all, get_secret, open_default};
+    use super::opening::{after_fork, close_all, get_secret, open_default, share};
     #[pymodule_export]
     use super::pending::Pending;
     #[pymodule_export]

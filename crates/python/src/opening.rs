@@ -29,6 +29,9 @@ const NO_RESULT: &str = "opening ended without a result";
 /// that no other thread holds it at the time of a fork.
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 
+/// What the functions of the module share, while it is open. Locked like [`LIVE`].
+static SHARED: Mutex<Option<Py<Secrets>>> = Mutex::new(None);
+
 struct Live {
     app: Weak<coffre_app::Secrets>,
     watch: Weak<Watch>,
@@ -102,6 +105,14 @@ pub(crate) fn open_default(py: Python<'_>) -> PyResult<Secrets> {
     open(py, given, Hits::of_process(py).share(py))
 }
 
+/// Says what the functions of the module share; for `coffre._default` alone.
+#[pyfunction]
+pub(crate) fn share(secrets: Option<Py<Secrets>>) {
+    let before = std::mem::replace(&mut *SHARED.lock().unwrap_or_else(PoisonError::into_inner), secrets);
+    // Outside the lock: its end may run Python.
+    drop(before);
+}
+
 /// In a forked child: no thread of the library or of this crate runs here.
 #[pyfunction]
 pub(crate) fn after_fork(_py: Python<'_>) {
@@ -112,13 +123,13 @@ pub(crate) fn after_fork(_py: Python<'_>) {
     }
 }
 
-/// At the end of the process: closes what is open, and lets the last records be written.
+/// At the end of the process: closes what is open, lets the last records be written, and runs no Python from then on.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>) {
     for (app, _) in live() {
         py.detach(|| app.close());
     }
-    courier::flush(py, RECORDS_WITHIN);
+    courier::stop(py, RECORDS_WITHIN);
 }
 
 fn opened(given: Given) -> Result<coffre_app::Secrets, Failure> {
@@ -155,6 +166,11 @@ fn live() -> Vec<(Arc<coffre_app::Secrets>, Arc<Watch>)> {
 }
 
 fn of_process(py: Python<'_>) -> PyResult<Bound<'_, Secrets>> {
+    let known =
+        SHARED.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|known| known.clone_ref(py));
+    if let Some(known) = known {
+        return Ok(known.into_bound(py));
+    }
     let opened = py.import(intern!(py, "coffre._default"))?.call_method0(intern!(py, "secrets"))?;
     Ok(opened.cast_into::<Secrets>()?)
 }

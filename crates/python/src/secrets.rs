@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use coffre_app::Read;
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -78,13 +77,6 @@ impl Secrets {
     fn get_database_credentials(&self, py: Python<'_>) -> PyResult<DatabaseCredentials> {
         let found = py.detach(|| self.app.database_credentials()).map_err(Failure::from)?;
         Ok(DatabaseCredentials::new(found))
-    }
-
-    /// The keys at a path, all of one version: a `keyring/1` document, or a plain one with a `value`, which is a ring of
-    /// one key. Raises KeyringError for anything else.
-    fn keyring<'py>(slf: &Bound<'py, Self>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        py.import(intern!(py, "coffre._keyrings"))?.call_method1(intern!(py, "of"), (slf, path))
     }
 
     /// Where secrets come from; decided once, at opening: `vault`, `dotenv` (with the reason in brackets) or `environment`.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List
 
-from coffre import _default
+from coffre import _default, _keyrings
 from coffre._errors import CoffreError, Denied, Gone, NotFound, SourceError, Stale, Unavailable
 from coffre._native import (
     Change,
@@ -114,6 +114,10 @@ def refresh(path: str) -> None:
 def on_change(callback: Callable[[Change], object]) -> Callable[[], None]:
     """Calls back when values have changed, on a thread of the package, one call at a time. The result ends that."""
     return _default.secrets().on_change(callback)
+
+
+# Loaded for what it adds to the class.
+del _keyrings
 
 
 def close() -> None:

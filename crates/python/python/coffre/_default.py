@@ -8,7 +8,7 @@ import threading
 from typing import Optional
 
 from coffre import _native
-from coffre._errors import CoffreError
+from coffre._errors import CoffreError, again
 from coffre._native import Secrets
 
 _lock = threading.Lock()
@@ -35,6 +35,7 @@ def close() -> None:
     global _opened
     with _lock:
         closing, _opened = _opened, None
+        _native.share(None)
     if closing is not None:
         closing.close()
 
@@ -45,15 +46,21 @@ def _open(seen: int) -> Secrets:
         if _opened is not None:
             return _opened
         if _attempts != seen and _failure is not None:
-            raise type(_failure)(str(_failure), _failure.kind, _failure.retryable)
+            raise _copy(_failure)
         _attempts += 1
         try:
             _opened = _native.open_default()
         except CoffreError as error:
-            _failure = type(error)(str(error), error.kind, error.retryable)
+            # Without the traceback, which would keep the frames of whoever asked.
+            _failure = _copy(error)
             raise
         _failure = None
+        _native.share(_opened)
         return _opened
+
+
+def _copy(error: CoffreError) -> CoffreError:
+    return again(type(error), str(error), error.kind, error.retryable)
 
 
 def _after_fork() -> None:

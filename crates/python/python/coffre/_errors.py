@@ -13,15 +13,15 @@ class CoffreError(Exception):
     kind: str = "internal"
     retryable: bool = False
 
-    def __init__(self, message: str, kind: str | None = None, retryable: bool | None = None) -> None:
-        super().__init__(message)
-        if kind is not None:
-            self.kind = kind
-        if retryable is not None:
-            self.retryable = retryable
+    def __reduce__(self) -> tuple[object, ...]:
+        return again, (type(self), str(self), self.kind, self.retryable)
 
-    def __reduce__(self) -> tuple[type[CoffreError], tuple[str, str, bool]]:
-        return type(self), (str(self), self.kind, self.retryable)
+
+def again(kind_of_error: type[CoffreError], text: str, kind: str, retryable: bool) -> CoffreError:
+    """The same error anew: in another process, or for another thread."""
+    error = kind_of_error(text)
+    error.kind, error.retryable = kind, retryable
+    return error
 
 
 class Unavailable(CoffreError):

@@ -12,7 +12,8 @@ _sources: weakref.WeakKeyDictionary[Secrets, Dict[str, KeyringSource]] = weakref
 
 
 def of(secrets: Secrets, path: str) -> Keyring:
-    """The present ring at a path."""
+    """The keys at a path, all of one version: a ``keyring/1`` document, or a plain one with a ``value``, which is a ring of
+    one key. Raises KeyringError for anything else."""
     sources = _sources.setdefault(secrets, {})
     source = sources.get(path)
     if source is None:
@@ -35,3 +36,7 @@ class _Reader:
         if secrets is None:
             raise ReferenceError("these secrets are no more")
         return secrets.get_document(self._path)
+
+
+# A method in Python: the compiled half calls none, see the end of the process in its `courier`.
+setattr(Secrets, "keyring", of)
