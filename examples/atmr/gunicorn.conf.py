@@ -8,6 +8,8 @@ worker_class = "gthread"
 preload_app = True
 timeout = 60
 graceful_timeout = 10
+# It would be in the home directory, and the same for every gunicorn of this user.
+control_socket_disable = True
 
 
 def post_fork(server, worker):

@@ -20,6 +20,7 @@ from real_process import until
 
 sys.path.insert(0, str(SAMPLE))
 from local.checks import Checks  # noqa: E402
+from local.stage import PACKAGE  # noqa: E402
 from local.web import call  # noqa: E402
 
 START_SECONDS = 120
@@ -31,8 +32,9 @@ HOLDERS = ("before.env", "redis.conf", "admin-password", "checks.json", "init.js
 class Sample:
     """One directory for all runs of the script, outside of pytest's, which PostgreSQL's user cannot reach."""
 
-    def __init__(self, binary: Path):
-        self.binary = binary
+    def __init__(self, binary: Path, *options: str):
+        """`options` go with each run of the script."""
+        self.binary, self.options = binary, options
         self.directory = Path(tempfile.mkdtemp(prefix="coffre-sample-"))
         self.project, self.dotenv = self.directory / "atmr", self.directory / "atmr/.env"
         home = self.directory / "home"
@@ -40,13 +42,22 @@ class Sample:
         path = f"{Path(sys.executable).parent}:{clean_environment()['PATH']}"
         self.env = clean_environment(HOME=str(home), XDG_STATE_HOME=str(home / "state"), COFFRE_BIN=str(binary), PATH=path)
 
+    @property
+    def behind_run(self) -> bool:
+        return "--behind-run" in self.options
+
+    def named(self, source: str) -> str:
+        """As the application calls a source of secrets."""
+        return f"coffre run ({source})" if self.behind_run else source
+
     @contextlib.contextmanager
     def play(self, *options: str):
         """`run-all` with the options, once everything answers; stopped with Ctrl-C."""
         output = self.directory / "run-all.out"
         with open(output, "ab") as out:
             mark = out.tell()
-            command = [sys.executable, str(SAMPLE / "run-all"), f"--state={self.directory}", "--fingerprints", "--beat-seconds=1", *options]
+            command = [sys.executable, str(SAMPLE / "run-all"), f"--state={self.directory}", "--fingerprints", "--beat-seconds=1",
+                       *self.options, *options]
             process = subprocess.Popen(command, env=self.env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         said = lambda: output.read_bytes()[mark:].decode()  # noqa: E731
         try:
@@ -130,6 +141,15 @@ class Play:
         assert done.returncode == code, f"coffre {arguments} gave {done.returncode}, not {code}\n{said}"
         assert self.sample.shown_in(said.encode()) == [], f"coffre {arguments} shows values"
         return said
+
+    def environment(self) -> dict[str, str]:
+        """Of one more process of the application, with an identity of its own."""
+        role_id = self.vault("GET", "auth/approle/role/atmr-api/role-id").body["data"]["role_id"]
+        secret_id = self.vault("POST", "auth/approle/role/atmr-api/secret-id", {}).body["data"]["secret_id"]
+        env = self.sample.env | {"COFFRE_ENV": "prod", "PYTHONUNBUFFERED": "1"}
+        env |= {"VAULT_ADDR": self.status["vault"]["address"], "VAULT_CACERT": self.status["vault"]["ca"]}
+        env |= {"VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id}
+        return env if self.sample.behind_run else env | {"PYTHONPATH": str(PACKAGE)}
 
     def vault(self, method: str, path: str, body=None):
         headers = {"X-Vault-Token": self.init["root_token"]}

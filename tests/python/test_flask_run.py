@@ -14,11 +14,12 @@ import pytest
 import requests
 
 from coffre_server import ArgvWatch, Server
-from project import Project
+from project import SAMPLE, Project
 
 DEV = {"COFFRE_ENV": "dev"}
 PROD = {"COFFRE_ENV": "prod", "ATMR_FINGERPRINTS": "1", "ATMR_DATABASE": "sqlite"}
 UNAVAILABLE = 125
+PACKAGE = SAMPLE.parents[1] / "target/python"
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +118,10 @@ def test_over_tls(binary, tls_server, tmp_path):
 
 
 def test_the_application_can_read_the_vault_by_itself(project, vault):
+    if not PACKAGE.exists():
+        pytest.skip("the Python package is not built: cargo xtask package")
     env, _ = identity(vault, "dev")
-    with project.serve(**DEV, **env) as app:
+    with project.serve(**DEV, **env, PYTHONPATH=str(PACKAGE)) as app:
         assert app.get("/health")["source"] == "vault"
         assert_has_the_bytes_of_dotenv(app, project)
 

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException
 
 from . import auth, jobs, notes, preferences, status
-from .config import Config, load_config
+from .config import Config, ConfigError, allowed_origins, load_config
 from .models import User
+from .shared import secret_source as secrets
 from .shared.crypto import CryptoError
-from .shared.secret_source import SourceError
-from .shared.vault_client import VaultError
+from .shared.secret_source import VaultError
 from .state import State
 
 CONFIG_EXIT = 78  # EX_CONFIG of sysexits.h
@@ -26,7 +26,7 @@ def create_app(config: Config | None = None) -> Flask:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         return build_app(config or load_config())
-    except (SourceError, VaultError, CryptoError) as error:
+    except (ConfigError, VaultError, CryptoError) as error:
         print(f"atmr: {error}", file=sys.stderr)
         raise SystemExit(CONFIG_EXIT) from None
 
@@ -34,12 +34,10 @@ def create_app(config: Config | None = None) -> Flask:
 def build_app(config: Config) -> Flask:
     """The same, raising."""
     app = Flask("atmr")
-    app.config["SECRET_KEY"] = config.SECRET_KEY
-    app.config["JWT_SECRET_KEY"] = config.SECRETS["JWT_SECRET_KEY"]
-    for name in ("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_SECURE"):
-        app.config[name] = getattr(config, name)
+    app.config.from_object(config)
+    secrets.protect_sessions(app)
     auth.install(app, config.TOKEN_SECONDS)
-    jobs.install(config)
+    jobs.install()
     state = State.open(config)
     app.extensions["atmr"] = state
     if config.ENVIRONMENT == "dev":
@@ -79,10 +77,8 @@ def _add_user(sessions: sessionmaker[Session], name: str, password: str, replace
 
 
 def _cors(response):
-    from flask import current_app
-
     origin = request.headers.get("Origin", "")
-    if origin in current_app.extensions["atmr"].config.CORS_ORIGINS:
+    if origin in allowed_origins():
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Vary"] = "Origin"
     return response

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from .models import User
+from .shared import secret_source as secrets
 
 bp = Blueprint("auth", __name__)
 
@@ -36,6 +37,7 @@ def install(app: Flask, token_seconds: int) -> None:
     """Tokens for this application. Views demand one with `jwt_required()` and find the user in `current_user`."""
     app.config["JWT_ACCESS_TOKEN_EXPIRES"] = timedelta(seconds=token_seconds)
     manager = JWTManager(app)
+    secrets.sign_tokens(app, manager)
     manager.user_lookup_loader(lambda _header, claims: _user(claims["sub"]))
     # A token that never ends is none of ours.
     manager.token_verification_loader(lambda _header, claims: "exp" in claims)

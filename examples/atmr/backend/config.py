@@ -1,12 +1,11 @@
-"""Configuration classes. Each reads the process environment, and says where its secrets came from."""
+"""Configuration classes: every secret of `coffre.toml` as a setting of Flask, and what differs between environments."""
 
+import importlib.util
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from .shared.manifest import Manifest
-from .shared.secret_source import Loaded, SourceError, environment_name, load
+from .shared import secret_source as secrets
 
 log = logging.getLogger("atmr.config")
 
@@ -14,10 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = ("SECRET_KEY", "JWT_SECRET_KEY", "APP_ENCRYPTION_KEY_B64")
 
 
-class Config:
-    """What every environment shares."""
+class ConfigError(Exception):
+    """The process must not start. The message says why, and what to do."""
 
-    ENVIRONMENT = "prod"
+
+class Config(secrets.Settings):
+    """What every environment shares. Where secrets come from is decided by VAULT_ADDR and USE_VAULT, not here."""
+
     DEBUG = False
     TOKEN_SECONDS = 24 * 3600
     SESSION_COOKIE_HTTPONLY = True
@@ -25,24 +27,6 @@ class Config:
     SESSION_COOKIE_SECURE = True
     # Without PostgreSQL the application may use SQLite: always in development, elsewhere only when asked to.
     SQLITE_ALLOWED = False
-
-    def __init__(self, environ: Mapping[str, str], loaded: Loaded, manifest: Manifest):
-        missing = [name for name in REQUIRED if not loaded.values.get(name)]
-        if missing:
-            raise SourceError(f"no value for {', '.join(missing)} in {loaded.source}; look with: coffre migrate status")
-        self.SOURCE = loaded.source
-        self.ORIGIN = loaded.origin
-        self.MANIFEST = manifest
-        self.SECRETS = {name: loaded.values[name] for name in manifest.secrets if name in loaded.values}
-        self.SECRET_KEY = loaded.values["SECRET_KEY"]
-        self.DATABASE_URL = loaded.values.get("DATABASE_URL", "")
-        self.REDIS_URL = loaded.values.get("REDIS_URL", "")
-        self.SETTINGS = {name: loaded.values[name] for name in manifest.config if name in loaded.values}
-        self.CORS_ORIGINS = [o.strip() for o in self.SETTINGS.get("SOCKETIO_CORS_ORIGINS", "").split(",") if o.strip()]
-        self.SQLITE_PATH = environ.get("ATMR_SQLITE_PATH") or str(ROOT / "atmr.sqlite3")
-        self.SQLITE_ALLOWED = self.SQLITE_ALLOWED or environ.get("ATMR_DATABASE") == "sqlite"
-        self.SQLITE_ONLY = environ.get("ATMR_DATABASE") == "sqlite"
-        self.FINGERPRINTS = self.ENVIRONMENT == "dev" or environ.get("ATMR_FINGERPRINTS") == "1"
 
 
 class DevelopmentConfig(Config):
@@ -62,17 +46,47 @@ class StagingConfig(Config):
 class ProductionConfig(Config):
     """The default when nothing is stated."""
 
+    ENVIRONMENT = "prod"
+
 
 CLASSES = {cls.ENVIRONMENT: cls for cls in (DevelopmentConfig, StagingConfig, ProductionConfig)}
 
 
-def load_config(
-    environ: Mapping[str, str] | None = None, dotenv_path: Path | None = None, manifest_path: Path | None = None
-) -> Config:
-    """The configuration for the stated environment. Raises `SourceError` or `VaultError` when the program must not start."""
-    environ = os.environ if environ is None else environ
-    manifest = Manifest.load(manifest_path or ROOT / "coffre.toml")
-    loaded = load(environ, manifest, dotenv_path or ROOT / ".env")
-    config = CLASSES[environment_name(environ)](environ, loaded, manifest)
-    log.warning("environment %s, secrets from %s", config.ENVIRONMENT, config.SOURCE)
+def load_config() -> Config:
+    """The configuration of the environment. `ConfigError` or `VaultError` when the program must not start."""
+    config = CLASSES[secrets.environment()]()
+    missing = [name for name in REQUIRED if not optional(name)]
+    if missing:
+        raise ConfigError(f"no value for {', '.join(missing)} in {secrets.source()}; look with: coffre migrate status")
+    log.warning("environment %s, secrets from %s", config.ENVIRONMENT, secrets.source())
     return config
+
+
+def allowed_origins() -> list[str]:
+    """Of which other sites browsers may ask."""
+    return [origin.strip() for origin in os.environ.get("SOCKETIO_CORS_ORIGINS", "").split(",") if origin.strip()]
+
+
+def has_workers() -> bool:
+    """Whether tasks can be sent: there is a broker, and Celery is installed."""
+    return bool(optional("CELERY_BROKER_URL")) and importlib.util.find_spec("celery") is not None
+
+
+def sqlite_only() -> bool:
+    return os.environ.get("ATMR_DATABASE") == "sqlite"
+
+
+def sqlite_path() -> str:
+    return os.environ.get("ATMR_SQLITE_PATH") or str(ROOT / "atmr.sqlite3")
+
+
+def shows_fingerprints() -> bool:
+    return secrets.environment() == "dev" or os.environ.get("ATMR_FINGERPRINTS") == "1"
+
+
+def optional(name: str) -> str:
+    """A secret that may be missing; then empty."""
+    try:
+        return secrets.get_secret(name) if name in secrets.names() else ""
+    except secrets.NotFound:
+        return ""

@@ -1,14 +1,12 @@
 """Work for the Celery workers, and what they left in the database."""
 
-import importlib.util
-
-from flask import Blueprint, abort, current_app, jsonify, request
+from flask import Blueprint, abort, current_app, jsonify
 from flask_jwt_extended import jwt_required
 from sqlalchemy import func, select
 
-from .config import Config
+from .config import has_workers
 from .models import Statistic
-from .shared.fingerprint import MIN_NONCE_CHARS
+from .status import asked_nonce
 
 bp = Blueprint("jobs", __name__)
 
@@ -23,12 +21,7 @@ def count_notes():
 @bp.post("/jobs/fingerprints")
 def fingerprints():
     """Asks a worker for the fingerprints of its own values; see `/config/fingerprints`."""
-    if not current_app.extensions["atmr"].config.FINGERPRINTS:
-        abort(404)
-    nonce = request.args.get("nonce", "")
-    if len(nonce) < MIN_NONCE_CHARS:
-        abort(400, f"send a fresh random nonce of at least {MIN_NONCE_CHARS} characters: ?nonce=…")
-    return jsonify(id=_tasks().fingerprints.delay(nonce).id), 202
+    return jsonify(id=_tasks().fingerprints.delay(asked_nonce()).id), 202
 
 
 @bp.get("/jobs/<identifier>")
@@ -51,22 +44,18 @@ def statistics():
     return jsonify(found)
 
 
-def install(config: Config) -> None:
+def install() -> None:
     """Lets this process ask the workers, if there are any."""
-    if _tasks_of(config):
-        _tasks_of(config).configure(config)
+    if has_workers():
+        from . import tasks
+
+        tasks.configure()
 
 
 def _tasks():
-    return _tasks_of(current_app.extensions["atmr"].config) or abort(
-        503, "there are no workers: CELERY_BROKER_URL is not set, or celery is not installed"
-    )
-
-
-def _tasks_of(config: Config):
-    """The package of the tasks, which needs Celery; None without a broker."""
-    if not config.SECRETS.get("CELERY_BROKER_URL") or importlib.util.find_spec("celery") is None:
-        return None
+    """The package of the tasks, which needs Celery."""
+    if not has_workers():
+        abort(503, "there are no workers: CELERY_BROKER_URL is not set, or celery is not installed")
     from . import tasks
 
     return tasks

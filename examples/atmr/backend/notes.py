@@ -56,7 +56,7 @@ def summary():
     bodies = [note.body(state.cipher) for note in _notes(state)]
     answer = {"notes": len(bodies), "characters": sum(map(len, bodies))}
     if client:
-        client.setex(_summary_key(), SUMMARY_SECONDS, json.dumps(answer))
+        client.set(_summary_key(), json.dumps(answer), ex=SUMMARY_SECONDS)
     return jsonify(**answer, cached=False)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session, sessionmaker
 
 from .config import Config
+from .shared import secret_source as secrets
 from .shared.crypto import ColumnCipher
 from .stores import Cache, Database, open_cache, open_database
 
@@ -21,7 +22,7 @@ class State:
 
     @classmethod
     def open(cls, config: Config) -> "State":
-        """Raises `SourceError` or `CryptoError` when the process must not start."""
-        cipher = ColumnCipher.from_base64(config.SECRETS["APP_ENCRYPTION_KEY_B64"])
+        """Raises `ConfigError`, `VaultError` or `CryptoError` when the process must not start."""
+        cipher = ColumnCipher(lambda: secrets.materials("APP_ENCRYPTION_KEY_B64"))
         database = open_database(config)
-        return cls(config, database, open_cache(config), cipher, sessionmaker(database.engine, expire_on_commit=False))
+        return cls(config, database, open_cache(), cipher, sessionmaker(database.engine, expire_on_commit=False))

@@ -2,7 +2,9 @@
 
 from flask import Blueprint, abort, current_app, jsonify, request
 
-from .shared.fingerprint import MIN_NONCE_CHARS, fingerprint
+from .config import shows_fingerprints
+from .shared import secret_source as secrets
+from .shared.fingerprint import MIN_NONCE_CHARS, fingerprints
 
 bp = Blueprint("status", __name__)
 
@@ -10,33 +12,32 @@ bp = Blueprint("status", __name__)
 @bp.get("/health")
 def health():
     state = current_app.extensions["atmr"]
-    config = state.config
-    names = [*config.MANIFEST.secrets, *config.MANIFEST.config]
     return jsonify(
         status="ok",
-        environment=config.ENVIRONMENT,
-        source=config.SOURCE,
-        variables={name: config.ORIGIN.get(name, "not set") for name in names},
+        environment=secrets.environment(),
+        source=secrets.source(),
+        variables={name: secrets.origin(name) for name in secrets.names()},
+        secrets=secrets.state(),
         database={"in_use": state.database.kind, "reason": state.database.reason},
         redis={"in_use": state.cache.client is not None, "reason": state.cache.reason},
     )
 
 
 @bp.get("/config/fingerprints")
-def fingerprints():
+def held():
     """Proves that the process holds the same bytes as somebody else, without showing them.
 
     The nonce comes from the caller, so nobody can look a fingerprint up in a table. Short secrets can still be
     guessed from it, hence only in development, or with ATMR_FINGERPRINTS=1.
     """
-    config = current_app.extensions["atmr"].config
-    if not config.FINGERPRINTS:
+    return jsonify(algorithm="hmac-sha256", secrets=fingerprints(asked_nonce()))
+
+
+def asked_nonce() -> str:
+    """Of a request for fingerprints, if they are shown at all."""
+    if not shows_fingerprints():
         abort(404)
     nonce = request.args.get("nonce", "")
     if len(nonce) < MIN_NONCE_CHARS:
         abort(400, f"send a fresh random nonce of at least {MIN_NONCE_CHARS} characters: ?nonce=…")
-    return jsonify(
-        algorithm="hmac-sha256",
-        secrets={name: fingerprint(value, nonce) for name, value in config.SECRETS.items()},
-        config={name: fingerprint(value, nonce) for name, value in config.SETTINGS.items()},
-    )
+    return nonce

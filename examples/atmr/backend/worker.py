@@ -2,22 +2,23 @@
 
 import sys
 
-from .config import Config, load_config
-from .shared.secret_source import SourceError
-from .shared.vault_client import VaultError
+from .config import ConfigError, load_config
+from .shared.secret_source import VaultError
 from .tasks import celery, configure
 
 CONFIG_EXIT = 78  # EX_CONFIG of sysexits.h
 
 
-def _load() -> Config:
+def _start() -> None:
+    """Ends the process with one sentence when it must not start."""
     try:
-        return load_config()
-    except (SourceError, VaultError) as error:
+        load_config()
+        configure()
+    except (ConfigError, VaultError) as error:
         print(f"atmr: {error}", file=sys.stderr)
         raise SystemExit(CONFIG_EXIT) from None
 
 
-configure(_load())
+_start()
 
 __all__ = ["celery"]

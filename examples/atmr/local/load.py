@@ -91,7 +91,7 @@ def prepared(stage: Stage, stack: ExitStack) -> list[Side]:
 def environments(stage: Stage, vault: VaultServer) -> dict[str, dict[str, str]]:
     """As it was before: python-dotenv fills the environment, and no package of ours is there. Then the two other ways."""
     values = {name: value for name, value in dotenv_values(stage.dotenv).items() if value is not None}
-    plain = stage.environment(**values, COFFRE_SOURCE="python-dotenv", COFFRE_ENV="dev", ATMR_NO_PACKAGE="1")
+    plain = stage.environment(**values, COFFRE_SOURCE="python-dotenv", COFFRE_ENV="dev", package=False)
     return {
         "os.environ (python-dotenv)": plain,
         ".env (coffre)": stage.environment(COFFRE_ENV="dev"),

@@ -43,11 +43,11 @@ class Stage:
         kept = self.directory / "before.env"
         return make_url(dotenv_values(kept)[name])
 
-    def environment(self, **extra: str) -> dict[str, str]:
-        """For the application's processes."""
+    def environment(self, package: bool = True, **extra: str) -> dict[str, str]:
+        """For the application's processes; without `package` they do not see the repository's own build of `coffre`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
         kept |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        if importlib.util.find_spec("coffre") is None and PACKAGE.exists():
+        if package and importlib.util.find_spec("coffre") is None and PACKAGE.exists():
             kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE), kept.get("PYTHONPATH"))))
         return kept | extra
 

@@ -5,31 +5,30 @@ import time
 
 import jwt
 import pytest
-from dotenv import dotenv_values
 from sqlalchemy import text
 
 from backend.app import build_app
 from backend.config import load_config
+from backend.shared import secret_source
 from backend.shared.fingerprint import fingerprint
 
 
-def test_health_names_sources_and_shows_no_value(client, dotenv):
+def test_health_names_sources_and_shows_no_value(client, values):
     answer = client.get("/health")
     body = answer.get_json()
-    assert (answer.status_code, body["status"], body["environment"], body["source"]) == (200, "ok", "dev", "dotenv")
-    assert body["variables"]["SECRET_KEY"] == "dotenv"
+    assert (answer.status_code, body["status"], body["environment"], body["source"]) == (200, "ok", "dev", "coffre run (a test)")
+    assert set(body["variables"]) == set(secret_source.names())
     assert body["database"] == {"in_use": "sqlite", "reason": "ATMR_DATABASE=sqlite"}
     assert body["redis"]["in_use"] is False
-    for value in filter(lambda v: len(v) > 8, dotenv_values(dotenv).values()):
+    for value in filter(lambda v: len(v) > 8, values.values()):
         assert value not in answer.text
 
 
-def test_fingerprints_are_those_of_the_dotenv_file(client, dotenv, manifest):
+def test_fingerprints_are_those_of_the_dotenv_file(client, values):
     nonce = secrets.token_hex(16)
     body = client.get("/config/fingerprints", query_string={"nonce": nonce}).get_json()
-    values = dotenv_values(dotenv)
-    assert body["secrets"] == {name: fingerprint(values[name], nonce) for name in manifest.secrets}
-    assert body["config"] == {name: fingerprint(values[name], nonce) for name in manifest.config}
+    values["REDIS_URL"] = ""
+    assert body["secrets"] == {name: fingerprint(values[name], nonce) for name in secret_source.names()}
     other = client.get("/config/fingerprints", query_string={"nonce": secrets.token_hex(16)}).get_json()
     assert not set(other["secrets"].values()) & set(body["secrets"].values())
 
@@ -39,12 +38,14 @@ def test_fingerprints_need_a_long_nonce(client):
     assert client.get("/config/fingerprints?nonce=short").status_code == 400
 
 
-def test_fingerprints_are_off_outside_development_unless_asked_for(environ, dotenv):
-    environ |= {"COFFRE_ENV": "prod", "USE_VAULT": "false"}
+def test_fingerprints_are_off_outside_development_unless_asked_for(environ):
+    environ.setenv("COFFRE_ENV", "prod")
     query = {"query_string": {"nonce": secrets.token_hex(16)}}
-    assert build_app(load_config(environ, dotenv)).test_client().get("/config/fingerprints", **query).status_code == 404
-    environ["ATMR_FINGERPRINTS"] = "1"
-    assert build_app(load_config(environ, dotenv)).test_client().get("/config/fingerprints", **query).status_code == 200
+    client = build_app(load_config()).test_client()
+    assert client.get("/config/fingerprints", **query).status_code == 404
+    assert client.post("/jobs/fingerprints", **query).status_code == 404
+    environ.setenv("ATMR_FINGERPRINTS", "1")
+    assert client.get("/config/fingerprints", **query).status_code == 200
 
 
 def test_login_gives_a_token_that_me_accepts(client, token):
@@ -67,8 +68,8 @@ def test_login_refuses(client, body, status):
     assert "error" in answer.get_json()
 
 
-def test_a_token_of_another_key_or_time_or_algorithm_is_refused(client, dotenv):
-    key = dotenv_values(dotenv)["JWT_SECRET_KEY"]
+def test_a_token_of_another_key_or_time_or_algorithm_is_refused(client, values):
+    key = values["JWT_SECRET_KEY"]
     now = int(time.time())
     good = {"sub": "demo", "exp": now + 60}
     refused = [
@@ -84,12 +85,12 @@ def test_a_token_of_another_key_or_time_or_algorithm_is_refused(client, dotenv):
     assert client.get("/me", headers={"Authorization": f"Bearer {jwt.encode(good, key, algorithm='HS256')}"}).status_code == 200
 
 
-def test_notes_come_back_and_are_not_readable_at_rest(app, client, token, environ):
+def test_notes_come_back_and_are_not_readable_at_rest(app, client, token, tmp_path):
     body = "patient allergic to penicillin: éà"
     assert client.post("/notes", json={"body": body}, headers=token).status_code == 201
     assert [n["body"] for n in client.get("/notes", headers=token).get_json()["notes"]] == [body]
     app.extensions["atmr"].database.engine.dispose()
-    at_rest = open(environ["ATMR_SQLITE_PATH"], "rb").read()
+    at_rest = (tmp_path / "atmr.sqlite3").read_bytes()
     assert b"v1." in at_rest
     assert b"penicillin" not in at_rest
 
@@ -118,6 +119,23 @@ def test_notes_need_a_token_and_a_body(client, token):
     assert client.post("/notes", json={"body": "x"}).status_code == 401
     for body in ({}, {"body": ""}, {"body": 7}, {"body": "x" * 10_001}, None):
         assert client.post("/notes", json=body, headers=token).status_code == 400
+
+
+def test_preferences_are_remembered_in_a_signed_cookie(client):
+    assert client.get("/preferences").get_json() == {"theme": None}
+    assert client.put("/preferences", json={"theme": "blue"}).status_code == 400
+    assert client.put("/preferences", json={"theme": "dark"}).status_code == 200
+    assert client.get("/preferences").get_json() == {"theme": "dark"}
+    cookie = client.get_cookie("session").value
+    client.set_cookie("session", f"x{cookie}")
+    assert client.get("/preferences").get_json() == {"theme": None}
+
+
+def test_without_a_broker_there_are_no_workers(environ, client, token):
+    environ.setenv("CELERY_BROKER_URL", "")
+    answer = client.post("/jobs/count-notes", headers=token)
+    assert (answer.status_code, "no workers" in answer.get_json()["error"]) == (503, True)
+    assert client.get("/statistics", headers=token).get_json() == {}
 
 
 def test_cors_allows_the_configured_origins_only(client):

@@ -1,121 +1,98 @@
-"""Where secrets come from: every row of the table, without a vault in the way (its rows are in test_vault_client)."""
+"""The configuration classes, and what stops a start. Where secrets come from is the business of the package and its tests."""
 
+import base64
 import json
-import logging
 
 import pytest
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from backend.app import create_app
-from backend.config import DevelopmentConfig, ProductionConfig, StagingConfig, load_config
+from backend.app import build_app, create_app
+from backend.config import ConfigError, DevelopmentConfig, ProductionConfig, StagingConfig, load_config
+from backend.shared import secret_source as secrets
 from backend.shared.crypto import ColumnCipher, CryptoError
-from backend.shared.secret_source import SourceError, environment_name
-from backend.stores import open_database
 
 from .conftest import ROOT
 
-KEY = "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlLi4="
-
 
 @pytest.mark.parametrize(
-    ("environ", "name"),
+    ("stated", "cls"),
     [
-        ({}, "prod"),
-        ({"COFFRE_ENV": "dev"}, "dev"),
-        ({"FLASK_ENV": "development"}, "dev"),
-        ({"APP_ENV": "Staging"}, "staging"),
-        ({"COFFRE_ENV": "prod", "FLASK_ENV": "development"}, "prod"),
-        ({"COFFRE_ENV": "", "FLASK_ENV": "production"}, "prod"),
+        ({"COFFRE_ENV": "dev"}, DevelopmentConfig),
+        ({"COFFRE_ENV": "staging"}, StagingConfig),
+        ({"COFFRE_ENV": "production"}, ProductionConfig),
+        ({"COFFRE_ENV": "", "APP_ENV": "staging"}, StagingConfig),
+        ({"COFFRE_ENV": ""}, ProductionConfig),
+        ({"COFFRE_ENV": "prod", "FLASK_ENV": "development"}, ProductionConfig),
     ],
 )
-def test_the_environment_is_stated_or_production(environ, name):
-    assert environment_name(environ) == name
+def test_each_environment_has_its_class(environ, stated, cls):
+    for name, value in stated.items():
+        environ.setenv(name, value)
+    assert type(load_config()) is cls
 
 
-def test_an_unknown_environment_is_refused():
-    with pytest.raises(SourceError, match="unknown environment 'devv'"):
-        environment_name({"COFFRE_ENV": "devv"})
+def test_an_unknown_environment_is_refused(environ):
+    environ.setenv("COFFRE_ENV", "devv")
+    with pytest.raises(secrets.VaultError, match="devv"):
+        load_config()
 
 
-def test_each_environment_has_its_class(dotenv):
-    for name, cls in (("dev", DevelopmentConfig), ("staging", StagingConfig), ("prod", ProductionConfig)):
-        assert type(load_config({"COFFRE_ENV": name, "USE_VAULT": "false"}, dotenv)) is cls
+def test_cookies_need_tls_outside_development(environ):
+    assert build_app(load_config()).config["SESSION_COOKIE_SECURE"] is False
+    assert StagingConfig.SESSION_COOKIE_SECURE and ProductionConfig.SESSION_COOKIE_SECURE
 
 
-def test_development_without_a_vault_reads_dotenv_and_the_environment_wins(dotenv):
-    config = load_config({"COFFRE_ENV": "dev", "MAIL_PASSWORD": "from the environment"}, dotenv)
-    assert config.SOURCE == "dotenv"
-    assert config.SECRET_KEY == dotenv_values(dotenv)["SECRET_KEY"]
-    assert config.SECRETS["MAIL_PASSWORD"] == "from the environment"
-    assert (config.ORIGIN["MAIL_PASSWORD"], config.ORIGIN["SECRET_KEY"]) == ("environment", "dotenv")
+def test_every_secret_is_a_setting(app, values):
+    for name in secrets.names():
+        assert app.config[name] == ("" if name == "REDIS_URL" else values[name])
 
 
-@pytest.mark.parametrize("environ", [{}, {"COFFRE_ENV": "prod"}, {"COFFRE_ENV": "staging"}])
-def test_outside_development_a_missing_vault_address_stops_the_start(environ, dotenv):
-    with pytest.raises(SourceError, match="VAULT_ADDR is not set"):
-        load_config(environ, dotenv)
-
-
-@pytest.mark.parametrize("flag", ["false", "False", "0", "no", "off"])
-def test_use_vault_false_is_the_loud_way_back(flag, dotenv, caplog):
-    with caplog.at_level(logging.WARNING):
-        config = load_config({"COFFRE_ENV": "prod", "USE_VAULT": flag, "VAULT_ADDR": "http://127.0.0.1:1"}, dotenv)
-    assert config.SOURCE == "dotenv (USE_VAULT=false)"
-    assert config.SECRET_KEY == dotenv_values(dotenv)["SECRET_KEY"]
-    assert "USE_VAULT=false" in caplog.text
-
-
-def test_injected_secrets_come_from_the_process_environment_only(dotenv):
-    injected = {"SECRET_KEY": "a", "JWT_SECRET_KEY": "b", "APP_ENCRYPTION_KEY_B64": KEY}
-    config = load_config({"COFFRE_SOURCE": "vault", **injected}, dotenv)
-    assert config.SOURCE == "coffre run (vault)"
-    assert config.SECRETS == injected
-    assert config.SETTINGS == {}
-
-
-def test_a_missing_required_secret_stops_the_start(dotenv):
-    with pytest.raises(SourceError, match="no value for JWT_SECRET_KEY, APP_ENCRYPTION_KEY_B64"):
-        load_config({"COFFRE_SOURCE": "vault", "SECRET_KEY": "a"}, dotenv)
-
-
-def test_the_factory_ends_with_one_sentence(monkeypatch, capsys):
-    for name in ("COFFRE_ENV", "FLASK_ENV", "APP_ENV", "VAULT_ADDR", "USE_VAULT", "COFFRE_SOURCE"):
-        monkeypatch.delenv(name, raising=False)
+def test_a_missing_required_secret_stops_the_start(environ, capsys):
+    environ.setenv("JWT_SECRET_KEY", "")
+    with pytest.raises(ConfigError, match="no value for JWT_SECRET_KEY"):
+        load_config()
     with pytest.raises(SystemExit) as stop:
         create_app()
     assert stop.value.code == 78
-    assert capsys.readouterr().err.startswith("atmr: VAULT_ADDR is not set")
+    assert capsys.readouterr().err.startswith("atmr: no value for JWT_SECRET_KEY")
 
 
-def test_outside_development_sqlite_must_be_asked_for(dotenv, tmp_path):
-    environ = {"COFFRE_ENV": "prod", "USE_VAULT": "false", "ATMR_SQLITE_PATH": str(tmp_path / "db"),
-               "DATABASE_URL": "postgresql://u:not-to-be-shown@127.0.0.1:1/x"}
-    with pytest.raises(SourceError, match="ATMR_DATABASE=sqlite") as stop:
-        open_database(load_config(environ, dotenv))
+def test_outside_development_sqlite_must_be_asked_for(environ):
+    pytest.importorskip("psycopg")
+    environ.setenv("COFFRE_ENV", "prod")
+    environ.delenv("ATMR_DATABASE")
+    environ.setenv("DATABASE_URL", "postgresql://u:not-to-be-shown@127.0.0.1:1/x")
+    with pytest.raises(ConfigError, match="ATMR_DATABASE=sqlite") as stop:
+        build_app(load_config())
     assert "not-to-be-shown" not in str(stop.value)
-    assert open_database(load_config(environ | {"ATMR_DATABASE": "sqlite"}, dotenv)).kind == "sqlite"
 
 
-def test_loaded_values_are_not_in_the_representation(dotenv, manifest):
-    from backend.shared.secret_source import load
-
-    loaded = load({"COFFRE_ENV": "dev"}, manifest, dotenv)
-    assert loaded.values["SECRET_KEY"] not in repr(loaded)
-
-
-def test_the_sample_is_readable_and_fully_described(manifest):
+def test_the_sample_is_readable_and_fully_described(environ):
     labels = json.loads((ROOT / ".env.labels.json").read_text())["labels"]
     with open(ROOT / ".env", encoding="utf-8") as stream:
         assert [b.original.string for b in parse_stream(stream) if b.error] == []
     assert set(dotenv_values(ROOT / ".env")) == set(labels)
-    assert set(manifest.secrets) == {name for name, label in labels.items() if label != "config"}
-    assert set(manifest.config) == {name for name, label in labels.items() if label == "config"}
-    assert len(set(manifest.paths.values())) == len(manifest.paths)
+    assert set(secrets.names()) == {name for name, label in labels.items() if label != "config"}
 
 
 @pytest.mark.parametrize("text", ["", "not base64!", "c2hvcnQ="])
 def test_a_bad_column_key_is_refused_without_showing_it(text):
     with pytest.raises(CryptoError) as stop:
-        ColumnCipher.from_base64(text)
+        ColumnCipher(lambda: [text])
     assert not text or text not in str(stop.value)
+
+
+def test_a_replaced_column_key_still_opens_what_it_sealed():
+    old, new = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    keys = [old]
+    cipher = ColumnCipher(lambda: keys)
+    before = cipher.seal("text", "here")
+    keys[:] = [new, old]
+    after = cipher.seal("text", "here")
+    assert cipher.open(before, "here") == cipher.open(after, "here") == "text"
+    keys[:] = [new]
+    assert cipher.open(after, "here") == "text"
+    for cell, place in ((before, "here"), (after, "there")):
+        with pytest.raises(CryptoError):
+            cipher.open(cell, place)

@@ -5,7 +5,8 @@ from functools import cache
 
 from celery import Celery
 
-from ..config import Config
+from ..config import load_config
+from ..shared import secret_source as secrets
 from ..state import State
 
 BEAT_SECONDS = 60.0
@@ -13,11 +14,10 @@ BEAT_SECONDS = 60.0
 celery = Celery("atmr")
 
 
-def configure(config: Config) -> None:
-    """Broker and results are where the configuration says. Tasks travel as JSON; what they return is kept for an hour."""
+def configure() -> None:
+    """Broker and results are where the secrets say. Tasks travel as JSON; what they return is kept for an hour."""
+    secrets.connect_workers(celery)
     celery.conf.update(
-        broker_url=config.SECRETS["CELERY_BROKER_URL"],
-        result_backend=config.SECRETS["CELERY_RESULT_BACKEND"],
         task_serializer="json",
         accept_content=["json"],
         result_serializer="json",
@@ -31,7 +31,6 @@ def configure(config: Config) -> None:
             }
         },
     )
-    _configuration.append(config)
 
 
 def state() -> State:
@@ -41,7 +40,4 @@ def state() -> State:
 
 @cache
 def _state(_process: int) -> State:
-    return State.open(_configuration[-1])
-
-
-_configuration: list[Config] = []
+    return State.open(load_config())

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
+from ..config import shows_fingerprints
 from ..models import Note, Statistic
-from ..shared.fingerprint import fingerprint
+from ..shared.fingerprint import fingerprints as held
 from .celery_app import celery, state
 
 
@@ -24,7 +25,4 @@ def count_notes(trigger: str) -> dict:
 @celery.task(name="atmr.fingerprints")
 def fingerprints(nonce: str) -> dict:
     """Keyed fingerprints of this worker's values, where the configuration allows them."""
-    config = state().config
-    if not config.FINGERPRINTS:
-        return {}
-    return {name: fingerprint(value, nonce) for name, value in config.SECRETS.items()}
+    return held(nonce) if shows_fingerprints() else {}

@@ -18,7 +18,7 @@ pub(crate) struct Python {
 }
 
 /// The import names of `requirements.txt`.
-const MODULES: &str = "'flask', 'flask_jwt_extended', 'sqlalchemy', 'cryptography', 'hvac', 'dotenv'";
+const MODULES: &str = "'flask', 'flask_jwt_extended', 'sqlalchemy', 'cryptography'";
 const LOOK: Duration = Duration::from_secs(20);
 const INSTALL: Duration = Duration::from_secs(300);
 

@@ -38,7 +38,7 @@ const FILES: &[(&str, &[u8])] = sample![
     "backend/shared/__init__.py",
     "backend/shared/crypto.py",
     "backend/shared/fingerprint.py",
-    "backend/shared/manifest.py",
+    "backend/shared/injected.py",
     "backend/shared/secret_source.py",
     "backend/shared/vault_client.py",
     "backend/tasks/__init__.py",
