@@ -54,7 +54,10 @@ CLASSES = {cls.ENVIRONMENT: cls for cls in (DevelopmentConfig, StagingConfig, Pr
 
 def load_config() -> Config:
     """The configuration of the environment. `ConfigError` or `VaultError` when the program must not start."""
-    config = CLASSES[secrets.environment()]()
+    environment = secrets.environment()
+    if environment not in CLASSES:
+        raise ConfigError(f"there is no configuration for the environment {environment!r}; set COFFRE_ENV to one of {', '.join(CLASSES)}")
+    config = CLASSES[environment]()
     missing = [name for name in REQUIRED if not optional(name)]
     if missing:
         raise ConfigError(f"no value for {', '.join(missing)} in {secrets.source()}; look with: coffre migrate status")

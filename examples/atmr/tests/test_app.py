@@ -131,8 +131,11 @@ def test_preferences_are_remembered_in_a_signed_cookie(client):
     assert client.get("/preferences").get_json() == {"theme": None}
 
 
-def test_without_a_broker_there_are_no_workers(environ, client, token):
+def test_without_a_broker_there_are_no_workers(environ):
     environ.setenv("CELERY_BROKER_URL", "")
+    client = build_app(load_config()).test_client()
+    login = client.post("/auth/login", json={"username": "demo", "password": "demo"}).get_json()
+    token = {"Authorization": f"Bearer {login['access_token']}"}
     answer = client.post("/jobs/count-notes", headers=token)
     assert (answer.status_code, "no workers" in answer.get_json()["error"]) == (503, True)
     assert client.get("/statistics", headers=token).get_json() == {}

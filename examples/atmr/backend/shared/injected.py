@@ -49,9 +49,7 @@ def names() -> Sequence[str]:
 
 def environment() -> str:
     stated = next((os.environ[name] for name in ("COFFRE_ENV", "FLASK_ENV", "APP_ENV") if os.environ.get(name)), "prod")
-    if stated.lower() not in ENVIRONMENTS:
-        raise VaultError(f"unknown environment {stated!r}; use one of {', '.join(ENVIRONMENTS)}")
-    return ENVIRONMENTS[stated.lower()]
+    return ENVIRONMENTS.get(stated.lower(), stated)
 
 
 def source() -> str:
