@@ -6,6 +6,7 @@ a cache that outlives the vault for a while, logs in again, and notices new vers
 
 import os
 from collections.abc import Sequence
+from functools import cache
 
 import coffre
 import coffre.flask
@@ -23,7 +24,7 @@ __all__ = [
 
 def materials(name: str) -> Sequence[str]:
     """The accepted keys of a ring, the active one first."""
-    path = coffre.path_of(name)
+    path = _path(name)
     return coffre.keyring(path).as_multifernet() if path else [get_secret(name)]
 
 
@@ -35,7 +36,7 @@ def source() -> str:
 
 def environment() -> str:
     """`dev`, `staging` or `prod`."""
-    return coffre.environment()
+    return coffre.health()["environment"]
 
 
 def names() -> Sequence[str]:
@@ -72,3 +73,10 @@ def connect_workers(celery) -> None:
     import coffre.celery
 
     coffre.celery.setup(celery)
+
+
+@cache
+def _path(name: str) -> str | None:
+    """Where the vault has the document of a variable; None for what does not come from there."""
+    found = [entry["path"] for entry in coffre.health()["entries"] if name in entry["names"]]
+    return found[0] if found else None
