@@ -50,7 +50,7 @@ def rig(server, tmp_path):
 def store(rig):
     store = open_secrets(rig.environ())
     yield store
-    getattr(store, "close", lambda: None)()
+    store.close()
 
 
 def shop(store, **options) -> Flask:

@@ -1,4 +1,4 @@
-"""coffre.sqlalchemy and coffre.redis with a real PostgreSQL and a real Redis: logins change under open pools."""
+"""coffre.sqlalchemy, coffre.redis and coffre.fernet with real servers: logins change under open pools, keys under texts."""
 
 import asyncio
 import logging
@@ -10,10 +10,10 @@ import threading
 import time
 import traceback
 
-import psycopg
 import pytest
 import redis
 import sqlalchemy
+from cryptography.fernet import Fernet
 from psycopg import sql
 from redis.exceptions import AuthenticationError
 from sqlalchemy import text
@@ -21,6 +21,9 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 import coffre.redis
 import coffre.sqlalchemy
+from coffre.fernet import FernetRing, UnknownKey
+from coffre.keyring import kid_of
+from keyrings import fernet_key, key, ring
 from rig import Rig
 from shop_secrets import open_secrets
 
@@ -84,15 +87,16 @@ def user_of(engine) -> str:
         return connection.execute(text("SELECT session_user")).scalar_one()
 
 
-@pytest.fixture
-def database(rig, roles):
+@pytest.fixture(params=["psycopg", "psycopg2"])
+def database(rig, roles, request):
     """The vault names the first role; the library's view of the vault, and an engine."""
     rig.put_database(roles.allow(0))
     store = open_secrets(rig.environ())
-    engine = coffre.sqlalchemy.create_engine(store, pool_size=4, connect_args={"connect_timeout": 5})
+    options = {"driver": f"postgresql+{request.param}", "pool_size": 4, "connect_args": {"connect_timeout": 5}}
+    engine = coffre.sqlalchemy.create_engine(store, **options)
     yield rig, roles, store, engine
     engine.dispose()
-    getattr(store, "close", lambda: None)()
+    store.close()
 
 
 def test_new_connections_use_the_new_pair_and_old_ones_stay(database):
@@ -268,6 +272,32 @@ def test_asyncio_engines_take_part_through_their_sync_engine(database):
     assert asyncio.run(ask()) == roles.names[0]
 
 
+# --- Encrypted columns -----------------------------------------------------------------------------------------------------
+
+
+def test_texts_written_before_a_rotation_open_after_it_without_a_restart(rig):
+    old, new = fernet_key(), fernet_key()
+    rig.put("encryption/master_key", value=old)
+    store = open_secrets(rig.environ())
+    column = FernetRing.of("APP_ENCRYPTION_KEY_B64", store)
+    stored, before = column.encrypt("a note"), Fernet(old).encrypt(b"from before")
+    assert column.decrypt(before) == b"from before"
+    rig.put("encryption/master_key", **ring([key(old, 1, "decrypt-only"), key(new, 2, "active")], legacy=old))
+    elsewhere = f"e1.{kid_of(new)}.{Fernet(new).encrypt(b'of a faster instance').decode()}"
+    assert column.decrypt(elsewhere) == b"of a faster instance"  # One question, out of turn.
+    assert column.needs_reencryption(stored) and column.needs_reencryption(before)
+    assert [column.decrypt(column.rotate(text)) for text in (stored, before)] == [b"a note", b"from before"]
+    rig.put("encryption/master_key", **ring([key(new, 2, "active")], epoch=2))
+    store.refresh("encryption/master_key")
+    with pytest.raises(UnknownKey) as refused:
+        column.decrypt(stored)
+    stack = traceback.TracebackException.from_exception(refused.value, capture_locals=True).stack
+    shown = [str(frame.locals) for frame in stack if "/python/coffre/" in frame.filename]  # Our own frame holds the keys.
+    assert shown
+    rig.assert_shown_nowhere(*shown, str(refused.value), repr(column), repr(store.keyring("encryption/master_key")))
+    store.close()
+
+
 # --- Redis --------------------------------------------------------------------------------------------------------------------
 
 
@@ -303,7 +333,7 @@ def cache(rig, redis_server):
     rig.put_redis(users.add())
     store = open_secrets(rig.environ())
     yield rig, users, store
-    getattr(store, "close", lambda: None)()
+    store.close()
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -313,17 +313,19 @@ class KeyringSource:
 
 
 class _Held:
-    """The ring in use, the fields of the newest version, and since when that version has been malformed."""
+    """The ring in use, the newest version as it was read, and since when that version has been malformed."""
 
-    __slots__ = ("_fields", "ring", "bad_since")
+    __slots__ = ("_document", "_fields", "ring", "bad_since")
 
     def __init__(self, document: Mapping[str, Any], ring: Keyring, bad_since: Optional[float]) -> None:
+        self._document = document
         self._fields = dict(document.items())
         self.ring = ring
         self.bad_since = bad_since
 
     def is_made_of(self, document: Mapping[str, Any]) -> bool:
-        return self._fields == dict(document.items())
+        # The cache hands out one object as long as nothing changes: the usual case costs nothing.
+        return document is self._document or self._fields == dict(document.items())
 
 
 def _entries(document: Mapping[str, Any]) -> List[Mapping[str, Any]]:
