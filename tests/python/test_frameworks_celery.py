@@ -237,3 +237,16 @@ def test_the_configuration_holds_no_password(rig, users, redis_server, tmp_path)
         assert connection.default_channel.client.acl_whoami() in (users.name, users.name.encode())
     with pytest.raises(ValueError, match="restart is one of"):
         coffre.celery.setup(Celery("shop"), store, restart="now")
+
+
+def test_development_has_its_broker_from_dotenv(rig, users):
+    (rig.directory / ".env").write_text(f"REDIS_URL={users.url}\n")
+    (rig.directory / ".env").chmod(0o600)
+    environ = {name: value for name, value in rig.environ(COFFRE_ENV="dev").items() if not name.startswith("VAULT_")}
+    with open_secrets(environ) as store:
+        assert store.source() == "dotenv"
+        app = coffre.celery.setup(Celery("shop"), store, result=None)
+        with app.connection() as connection:
+            connection.ensure_connection(max_retries=1)
+            assert connection.default_channel.client.acl_whoami() in (users.name, users.name.encode())
+        rig.assert_shown_nowhere(repr(app.conf), app.conf.broker_url)

@@ -8,8 +8,11 @@ import json
 import logging
 import pickle
 import secrets
+import subprocess
+import sys
 import threading
 import traceback
+from pathlib import Path
 
 import jwt
 import pytest
@@ -19,8 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from itsdangerous import BadSignature, Signer
 
+import coffre
 from coffre.fernet import FernetRing, InvalidToken, UnknownKey
 from coffre.keyring import Keyring, KeyringError, KeyringSource, kid_of
+from coffre_server import clean_environment
 from keyrings import Clock, fernet_key, key, ring
 
 OLD, NOW, NEXT = (secrets.token_urlsafe(32) for _ in range(3))
@@ -183,6 +188,16 @@ def test_a_source_parses_each_version_once_and_survives_a_malformed_one(caplog):
         source()
     documents.append(RING)
     assert source().active.material == NOW
+
+
+def test_the_modules_for_frameworks_are_typed_throughout(tmp_path):
+    """mypy in its strict mode over the package as it is staged, with Flask, SQLAlchemy and redis-py really there."""
+    package = Path(coffre.__file__).parent
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "-p", "coffre"]
+    done = subprocess.run(
+        command, cwd=package.parent, capture_output=True, text=True, timeout=240, check=False, env=clean_environment()
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- Encrypted columns --------------------------------------------------------------------------------------------
