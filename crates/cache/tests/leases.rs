@@ -301,3 +301,16 @@ fn a_fork_in_the_middle_of_a_flight_leaves_it_to_the_parent() {
     lab.land(entry, Outcome::Fetched(document(1)));
     assert!(lab.answer(reader).unwrap().is_ok());
 }
+
+#[test]
+fn a_replacement_is_shown_though_its_deadlines_are_those_of_before() {
+    let (mut lab, entry) = leased();
+    lab.commands.clear();
+    lab.on(Event::Invalidate { entry, epoch: None });
+    // Asked for in the same instant, with the same version and life.
+    let same = coffre_cache::Fetched { value: 2, ..credential(1, s(1000)) };
+    lab.land(entry, Outcome::Fetched(same));
+    let (probe, _) = lab.probe().unwrap();
+    lab.on(Event::Probed { probe, works: true });
+    assert_eq!(lab.shown(entry).unwrap().0, 2);
+}

@@ -642,6 +642,8 @@ impl World {
             shown.validated_at == success.sent,
             format_args!("validated at {:?}, sent at {:?}", shown.validated_at, success.sent),
         );
+        let of_one = shown.epoch == success.epoch && shown.revision.version == success.epoch;
+        self.check(ONE_VERSION, of_one, format_args!("a value with the description of another"));
         let bound = success.lease_end.unwrap_or(success.sent + self.hard);
         self.check(HARD_BOUND, shown.hard_until <= bound, format_args!("shown for longer than allowed"));
         let before = self.truths[entry].validated_at;
