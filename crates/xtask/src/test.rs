@@ -77,11 +77,11 @@ pub(crate) fn run_with(sizes: &[(&str, &str)]) -> Result<Outcome> {
         outcome.summary();
         return Ok(outcome);
     }
-    outcome.add("cargo test", rust(python.as_ref(), sizes)?);
     if let Err(error) = package::stage() {
         println!("package: FAILED: {error:#}");
         outcome.add("python package", Tally::FAILED);
     }
+    outcome.add("cargo test", rust(python.as_ref(), sizes)?);
     for folder in PYTHON_TESTS.iter().filter(|folder| root.join(folder).exists()) {
         let tally = match &python {
             Some(python) => pytest(python, folder, sizes)?,
