@@ -161,15 +161,23 @@ class SessionInterface(SecureCookieSessionInterface):
         self._ring = ring
         self._lock = threading.Lock()
         self._configured: Optional[Keyring] = None
+        # Flask makes a serializer for each request; one for each ring does. Replaced as a whole.
+        self._made: Optional[Tuple[Tuple[object, ...], URLSafeTimedSerializer]] = None
 
     def get_signing_serializer(self, app: Flask) -> Optional[URLSafeTimedSerializer]:
         """Signs with the active key, accepts all; never None, so that no request is without a session."""
         ring = self._ring()
         if ring is not self._configured:
             self.configure(app, ring)
+        parts = (ring, self.salt, self.serializer, self.key_derivation, self.digest_method)
+        made = self._made
+        if made is not None and made[0] == parts:
+            return made[1]
         options = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}
         keys: Any = ring.as_itsdangerous()
-        return URLSafeTimedSerializer(keys, salt=self.salt, serializer=self.serializer, signer_kwargs=options)
+        serializer = URLSafeTimedSerializer(keys, salt=self.salt, serializer=self.serializer, signer_kwargs=options)
+        self._made = (parts, serializer)
+        return serializer
 
     def configure(self, app: Flask, ring: Optional[Keyring] = None) -> None:
         """Puts the keys into ``app.config`` for extensions that read them there."""
