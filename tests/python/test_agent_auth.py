@@ -10,6 +10,7 @@ import time
 import pytest
 
 from agent_host import ROLE, Agent, audit_reads, prepare, put, set_role
+from service_accounts import claims, new_key, pem, token as service_token
 
 WRAPPED = """method = "approle"
 role_id_file = "{agent.role_id}"
@@ -171,6 +172,20 @@ def test_a_token_file_of_somebody_else_is_used_and_left_alone(agent, prepared):
     assert agent.data("prod/x")["value"]
     assert agent.stop() == 0
     assert prepared.client(token=token).auth.token.lookup_self()["data"]["ttl"] > 0
+
+
+def test_a_pod_logs_in_with_its_service_account(agent, prepared):
+    key = new_key("ES256")
+    client = prepared.client()
+    client.sys.enable_auth_method("kubernetes")
+    config = {"kubernetes_host": "https://10.0.0.1:6443", "pem_keys": [pem(key)]}
+    assert prepared.call("POST", "auth/kubernetes/config", config).status_code == 204
+    role = {"bound_service_account_names": "app", "bound_service_account_namespaces": "default", "policies": ROLE}
+    assert prepared.call("POST", "auth/kubernetes/role/web", role).status_code == 204
+    (agent.directory / "jwt").write_text(service_token(key, "ES256", claims()))
+    agent.auth = f'method = "kubernetes"\nrole = "web"\ntoken_file = "{agent.directory}/jwt"'
+    agent.start()
+    assert agent.data("prod/x")["value"]
 
 
 def test_systemd_hears_when_it_is_ready_alive_and_stopping(agent):

@@ -39,8 +39,8 @@ pub struct NoDocument;
 
 #[derive(Deserialize)]
 struct Wire<'a> {
-    #[serde(default, borrow)]
-    lease_id: Option<&'a str>,
+    #[serde(default)]
+    lease_id: Option<String>,
     #[serde(default)]
     renewable: bool,
     #[serde(default)]
@@ -74,7 +74,7 @@ impl Document {
         let fields: BTreeMap<String, &RawValue> = serde_json::from_str(data).map_err(|_| NoDocument)?;
         let fields = fields.into_iter().filter_map(|(name, value)| Some((name, field(value)?))).collect();
         let lease = wire.lease_id.filter(|id| !id.is_empty()).map(|id| Lease {
-            id: Arc::from(id),
+            id: Arc::from(id.as_str()),
             ttl: Duration::from_secs(wire.lease_duration),
             renewable: wire.renewable,
         });
@@ -120,11 +120,14 @@ impl Document {
             return self.body.duplicate();
         }
         // EXPOSE: members are copied into a new body that is wiped as well.
-        let members: Option<BTreeMap<&str, &RawValue>> = serde_json::from_str(self.body.expose()).ok();
+        let Ok(members) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(self.body.expose()) else {
+            // Names with escapes: no server writes them, and they are not changed here.
+            return self.body.duplicate();
+        };
         let mut text = SecretText::new(String::with_capacity(self.body.len() + 64));
         let out = text.expose_mut();
         out.push('{');
-        for (name, value) in members.unwrap_or_default() {
+        for (name, value) in members {
             let seconds = left.as_secs().to_string();
             let value = match name {
                 "lease_duration" => seconds.as_str(),
@@ -195,6 +198,14 @@ pub(crate) mod tests {
             (shared["data"]["password"].as_str(), shared["request_id"].as_str()),
             (Some("p"), Some("r"))
         );
+    }
+
+    #[test]
+    fn names_with_escapes_are_left_as_they_are() {
+        let body = r#"{"lease_id":"a\u002fb","lease_duration":9,"a\"b":1,"data":{"x\n":"y"}}"#;
+        let read = Document::read(SecretText::from(body)).unwrap();
+        assert_eq!((&*read.lease().unwrap().id, read.field("x\n").unwrap().expose().as_str()), ("a/b", "y"));
+        assert_eq!(read.shared_body(Duration::ZERO).expose(), body);
     }
 
     #[test]

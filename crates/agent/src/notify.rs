@@ -45,11 +45,6 @@ impl Notifier {
         self.send("READY=1");
     }
 
-    /// The configuration is read anew.
-    pub fn reloading(&self, boot: Duration) {
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", boot.as_micros()));
-    }
-
     /// The agent ends.
     pub fn stopping(&self) {
         self.send("STOPPING=1");

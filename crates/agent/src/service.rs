@@ -201,7 +201,7 @@ impl Running<'_> {
 
     /// Reads the configuration and the templates again. What is wrong changes nothing.
     async fn reload(&mut self, notifier: &Notifier) {
-        notifier.reloading(self.surroundings.clock.boot());
+        notifier.status("reading the configuration");
         let read = config::load(&self.path, &Accounts::of_host()).map_err(|error| error.to_string());
         let read = read.and_then(|config| {
             check(&config, self.surroundings)
@@ -218,7 +218,7 @@ impl Running<'_> {
                 tracing::info!("reloaded");
             }
         }
-        notifier.ready();
+        notifier.status(&self.health.line());
     }
 
     async fn adopt(&mut self, config: Config) {
