@@ -1,7 +1,6 @@
 """`coffre run -watch` against a real server: what changes in the vault restarts the program, once, and nothing else does."""
 
 import json
-import os
 import secrets
 import signal
 import subprocess
@@ -242,6 +241,74 @@ def test_term_during_a_restart_ends_it(watched):
     wait_until(lambda: "is restarted" in watched.said(), "the restart")
     assert watched.stop() == 0
     assert len(watched.started()) == 1, "the wish to end wins over the restart"
+
+
+def fleet(watched, many, *flags, writes=True):
+    """More instances of the same program; each in a directory of its own."""
+    if writes:
+        rules = [f'path "{watched.mount}/data/prod/*" {{ capabilities = ["read"] }}']
+        rules += [f'path "{watched.mount}/data/prod/_rot/rollout/*" {{ capabilities = ["create", "read", "update"] }}']
+        watched.server.client().sys.create_or_update_policy(watched.mount, "\n".join(rules))
+    started = []
+    for at in range(many):
+        directory = watched.small.directory / f"instance-{at}"
+        directory.mkdir()
+        (directory / "program.py").write_text(PROGRAM)
+        command = [
+            watched.small.binary, "run", "-watch", "-interval=200ms", "-manifest=../coffre.toml", "-min-uptime=1s", *flags,
+            "--", sys.executable, "-I", "program.py",
+        ]
+        log = (directory / "log").open("wb")
+        started.append(subprocess.Popen(command, cwd=directory, env=watched.small.env, stdout=log, stderr=log, start_new_session=True))
+        log.close()
+
+    def starts():
+        files = [watched.small.directory / f"instance-{at}/starts.jsonl" for at in range(many)]
+        return [[json.loads(line) for line in file.read_text().splitlines()] if file.exists() else [] for file in files]
+
+    return started, starts
+
+
+def test_a_fleet_restarts_one_after_the_other(watched):
+    processes, starts = fleet(watched, 3, "-max-unavailable=1", "-rollout=web")
+    try:
+        wait_until(lambda: all(len(of) == 1 for of in starts()), "three starts")
+        watched.put("small/key", "0002")
+        wait_until(lambda: all(len(of) == 2 for of in starts()), f"three restarts: {starts()}", 60)
+        times = sorted(of[1]["at"] for of in starts())
+        gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+        assert all(gap >= 0.95 for gap in gaps), f"each waits until the one before it has been up for 1 s: {gaps}"
+        assert all(of[1]["keys"][0] == "0002" for of in starts())
+        v2 = watched.server.client().secrets.kv.v2
+
+        def document():
+            found = v2.read_secret_version("prod/_rot/rollout/web", mount_point=watched.mount, raise_on_deleted_version=True)
+            return found["data"]["data"]
+
+        wait_until(lambda: document() == {"holding": {}, "waiting": {}}, "all slots are given back")
+        # Somebody else, who does not answer any more, holds the slot: nobody restarts until its time has passed.
+        long_ago, soon = int(time.time()) - 58, int(time.time()) + 3600
+        v2.create_or_update_secret("prod/_rot/rollout/web", {"holding": {"dead/1": soon}, "waiting": {}}, mount_point=watched.mount)
+        watched.put("small/key", "0003")
+        time.sleep(5)
+        assert all(len(of) == 2 for of in starts())
+        v2.create_or_update_secret("prod/_rot/rollout/web", {"holding": {"dead/1": long_ago}, "waiting": {}}, mount_point=watched.mount)
+        wait_until(lambda: all(len(of) == 3 for of in starts()), "its slot is taken away after the allowance of 60 s", 60)
+    finally:
+        for process in processes:
+            end(process)
+
+
+def test_slots_that_the_policy_does_not_allow_are_told_and_do_without(watched):
+    processes, starts = fleet(watched, 1, "-max-unavailable=1", writes=False)
+    try:
+        wait_until(lambda: len(starts()[0]) == 1, "a start")
+        watched.put("small/key", "0002")
+        wait_until(lambda: len(starts()[0]) == 2, "a restart")
+        assert "-max-unavailable has no effect" in (watched.small.directory / "instance-0/log").read_text()
+    finally:
+        for process in processes:
+            end(process)
 
 
 def test_nothing_is_watched_where_the_vault_is_not_the_source(watched):

@@ -24,7 +24,7 @@ fn ended(children: &Children, mut child: Child) -> Status {
 fn shell(name: &str, script: &str) -> Spec {
     let args = ["-c", script].map(OsString::from).to_vec();
     let (program, policy) = ("/bin/sh".into(), Policy::default());
-    Spec { name: name.to_owned(), program, args, policy, whole_group: false, hook: None }
+    Spec { name: name.to_owned(), program, args, policy, whole_group: false, redact: false, hook: None }
 }
 
 fn nothing() -> Option<Injected> {

@@ -1,6 +1,6 @@
 //! The environment of the program: the parent's, less our own credentials, plus the secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -68,7 +68,11 @@ pub enum Refused {
 }
 
 /// A complete environment. The values are wiped when it is dropped.
-pub struct Injected(BTreeMap<Vec<u8>, SecretVec>);
+pub struct Injected {
+    all: BTreeMap<Vec<u8>, SecretVec>,
+    /// Which of them are secrets.
+    secret: BTreeSet<String>,
+}
 
 impl Injected {
     /// `parent` is the environment of this process, `secrets` win over it, `source` becomes `COFFRE_SOURCE`, and
@@ -87,32 +91,45 @@ impl Injected {
         for (name, value) in QUIET.iter().chain([&(SOURCE_VARIABLE, source)]) {
             all.insert(name.as_bytes().to_vec(), Secret::new(value.as_bytes().to_vec()));
         }
+        let mut secret = BTreeSet::new();
         for (name, value) in secrets {
             check(name, value, allowed)?;
+            secret.insert(name.to_owned());
             // EXPOSE: the program's environment is where it is meant to go.
             all.insert(name.as_bytes().to_vec(), Secret::new(value.expose().as_bytes().to_vec()));
         }
-        Ok(Self(all))
+        Ok(Self { all, secret })
     }
 
     /// Whether both hold the same variables with the same values.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        let both = self.0.iter().zip(&other.0);
+        let both = self.all.iter().zip(&other.all);
         // EXPOSE: compared only.
-        self.0.len() == other.0.len() && both.into_iter().all(|(a, b)| a.0 == b.0 && a.1.ct_eq(b.1.expose()))
+        self.all.len() == other.all.len()
+            && both.into_iter().all(|(a, b)| a.0 == b.0 && a.1.ct_eq(b.1.expose()))
     }
 
     /// Name and value of each variable, for the call that replaces the process.
     pub fn expose(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         // EXPOSE: handed to execve.
-        self.0.iter().map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value.expose())))
+        self.all.iter().map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value.expose())))
+    }
+}
+
+impl Injected {
+    /// Name and value of each secret, for whoever hides them in output.
+    pub fn expose_secrets(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        // EXPOSE: to be looked for, not to be shown.
+        self.secret
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.all.get(name.as_bytes())?.expose().as_slice())))
     }
 }
 
 impl std::fmt::Debug for Injected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Injected({} variables)", self.0.len())
+        write!(f, "Injected({} variables)", self.all.len())
     }
 }
 

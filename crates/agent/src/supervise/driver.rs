@@ -15,7 +15,9 @@ use tokio::time::sleep;
 use super::children::{Child, Children};
 use super::group::{self, Group};
 use super::machine::{Command, Event, Generation, Machine, Notice};
+use super::output::Output;
 use super::policy::Policy;
+use super::redact::{Redactor, TooLarge};
 use super::signals::{self, CHLD, Inbox};
 use crate::exec;
 
@@ -41,6 +43,8 @@ pub struct Spec {
     pub policy: Policy,
     /// Whether signals go to all of its processes instead of the first one, which knows what to do about the others.
     pub whole_group: bool,
+    /// Whether values are hidden in what it prints, where that does not go to a terminal.
+    pub redact: bool,
     /// Run on changes, if the policy says so: a program and its arguments.
     pub hook: Option<(OsString, Vec<OsString>)>,
 }
@@ -154,6 +158,7 @@ struct Program {
     child: Option<Child>,
     group: Option<Group>,
     hooks: Vec<Child>,
+    output: Output,
     starts: u64,
     over: Option<u8>,
 }
@@ -207,6 +212,9 @@ impl Supervisor {
             if let Some(code) =
                 self.answer.filter(|_| self.programs.iter().all(|program| program.over.is_some()))
             {
+                for program in &mut self.programs {
+                    program.output.finish().await;
+                }
                 return code;
             }
             let wait = self.due().saturating_sub(self.clock.boot()).min(LONGEST);
@@ -281,11 +289,22 @@ impl Supervisor {
                 match command {
                     Command::Start(generation) => {
                         let started = program.start(generation, self.terminal, &self.control.children);
-                        events.push(started.unwrap_or_else(|not_started| {
-                            let name = &program.spec.name;
-                            (self.say)(&format!("{name}: {not_started} ({})", not_started.source));
-                            Event::NotStarted(not_started.code)
-                        }));
+                        let name = &program.spec.name;
+                        events.push(match started {
+                            Ok(not_hidden) => {
+                                if !not_hidden.is_empty() && program.starts == 1 {
+                                    let names = not_hidden.join(", ");
+                                    (self.say)(&format!(
+                                        "{name}: too short to be hidden in its output: {names}"
+                                    ));
+                                }
+                                Event::Started
+                            }
+                            Err(failed) => {
+                                (self.say)(&format!("{name}: {failed} ({})", failed.source));
+                                Event::NotStarted(failed.code)
+                            }
+                        });
                     }
                     Command::Hook(generation) => {
                         if let Err(error) = program.run_hook(generation, &self.control.children) {
@@ -335,8 +354,8 @@ impl Supervisor {
 impl Program {
     fn new(spec: Spec) -> Self {
         let machine = Machine::new(spec.policy.clone());
-        let (sets, hooks) = (Vec::new(), Vec::new());
-        Self { spec, machine, sets, next: 1, child: None, group: None, hooks, starts: 0, over: None }
+        let (sets, hooks, output) = (Vec::new(), Vec::new(), Output::default());
+        Self { spec, machine, sets, next: 1, child: None, group: None, hooks, output, starts: 0, over: None }
     }
 
     /// Equal environments are one generation.
@@ -363,12 +382,13 @@ impl Program {
         self.sets.iter().find(|(known, _)| *known == generation).map(|(_, environment)| environment)
     }
 
+    /// Gives the names whose values are too short to be hidden.
     fn start(
         &mut self,
         generation: Generation,
         terminal: bool,
         children: &Children,
-    ) -> Result<Event, exec::NotStarted> {
+    ) -> Result<Vec<String>, exec::NotStarted> {
         let mut command = Spawning::new(&self.spec.program);
         command.args(&self.spec.args).env_clear();
         if let Some(environment) = self.environment(generation) {
@@ -377,12 +397,26 @@ impl Program {
         if !terminal {
             command.process_group(0);
         }
-        let child =
-            children.spawn(&mut command).map_err(|error| exec::NotStarted::of(&self.spec.program, error))?;
+        let not_started = |error| exec::NotStarted::of(&self.spec.program, error);
+        let redactor = self.redactor(generation).transpose();
+        let redactor = redactor.map_err(|too_large| not_started(std::io::Error::other(too_large)))?;
+        if redactor.is_some() {
+            self.output.pipe(&mut command);
+        }
+        let mut child = children.spawn(&mut command).map_err(not_started)?;
+        let not_hidden = redactor.as_ref().map(|redactor| redactor.skipped.clone()).unwrap_or_default();
+        if let Some(redactor) = redactor {
+            self.output.take(&mut child, redactor);
+        }
         self.group = Some(if terminal { Group::Shared } else { Group::Own(child.pid) });
         self.child = Some(child);
         self.starts = self.starts.saturating_add(1);
-        Ok(Event::Started)
+        Ok(not_hidden)
+    }
+
+    fn redactor(&self, generation: Generation) -> Option<Result<Redactor, TooLarge>> {
+        let environment = self.environment(generation).filter(|_| self.spec.redact)?;
+        Some(Redactor::new(environment.expose_secrets()))
     }
 
     fn run_hook(&mut self, generation: Generation, children: &Children) -> std::io::Result<()> {

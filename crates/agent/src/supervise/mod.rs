@@ -1,7 +1,8 @@
 //! Processes that are looked after: started with their values, told of signals, stopped with patience, started anew
 //! when values change, and cleaned up after.
 //!
-//! [`machine`] decides, as a pure function of events and time; [`driver`] listens, spawns and kills.
+//! [`machine`] decides, as a pure function of events and time; [`driver`] listens, spawns and kills. [`rollout`] shares
+//! restarts among a fleet, and [`redact`] hides values in what programs print.
 //!
 //! ```no_run
 //! # async fn sample(environment: coffre_source::inject::Injected) -> std::io::Result<u8> {
@@ -14,6 +15,7 @@
 //!     args: vec!["app:app".into()],
 //!     policy: Policy::default(),
 //!     whole_group: false,
+//!     redact: false,
 //!     hook: None,
 //! };
 //! let say = Box::new(|line: &str| tracing_or_stderr(line));
@@ -29,7 +31,10 @@ pub mod children;
 pub mod driver;
 mod group;
 pub mod machine;
+mod output;
 pub mod policy;
+pub mod redact;
+pub mod rollout;
 pub mod signals;
 
 pub use driver::{Control, Health, Signals, SlotWish, Spec, Supervisor};

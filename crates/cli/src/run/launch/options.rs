@@ -26,6 +26,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::one("interval", "With -watch: how often to look, about; 30s by default."),
     Flag::one("on-change", "With -watch: restart (the default), hook or none."),
     Flag::one("hook", "With -on-change=hook: the program to run with the new values in its environment."),
+    Flag::one(
+        "max-unavailable",
+        "With -watch: how many instances of a fleet may restart at the same time. They agree through a document of the \
+         vault that the policy must let them write: <mount>/data/<environment>/_rot/rollout/<name>.",
+    ),
+    Flag::one("rollout", "With -max-unavailable: the document's name; without it, the program's."),
     Flag::one("on-crash", "exit (the default), or backoff: start it again after a growing pause."),
     Flag::one(
         "min-uptime",
@@ -35,14 +41,27 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::one("grace", "How long the program has to stop before it is killed; 30s by default."),
     Flag::one("stop-signal", "What asks the program to stop; TERM by default."),
     Flag::switch("signal-group", "Send signals to all processes of the program, not only to the first."),
+    Flag::switch(
+        "redact",
+        "Hide values in what the program prints, where that is not a terminal: hygiene, not a boundary.",
+    ),
     Flag::one("timeout", "Stop the program after this time, and end with 124."),
 ];
 
 /// Flags that mean nothing to a program that has taken our place.
-const SUPERVISING: [&str; 8] =
-    ["supervise", "watch", "on-crash", "min-uptime", "grace", "stop-signal", "signal-group", "timeout"];
+const SUPERVISING: [&str; 9] = [
+    "supervise",
+    "watch",
+    "on-crash",
+    "min-uptime",
+    "grace",
+    "stop-signal",
+    "signal-group",
+    "redact",
+    "timeout",
+];
 /// Flags that mean nothing without `-watch`.
-const WATCHING: [&str; 3] = ["interval", "on-change", "hook"];
+const WATCHING: [&str; 5] = ["interval", "on-change", "hook", "max-unavailable", "rollout"];
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// See [`FLAGS`].
@@ -55,6 +74,9 @@ pub(super) struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) hook: Option<OsString>,
     pub(super) whole_group: bool,
+    pub(super) redact: bool,
+    /// How many of a fleet may restart at the same time, and under which name they agree on that.
+    pub(super) rollout: Option<(usize, Option<String>)>,
     shell: bool,
 }
 
@@ -90,7 +112,11 @@ impl Options {
             }
             _ => {}
         }
+        let rollout = rollout(parsed)?;
+        policy.slots = rollout.is_some();
         Ok(Self {
+            redact: parsed.on("redact"),
+            rollout,
             supervised: SUPERVISING.iter().any(given),
             watch,
             interval: duration(parsed, "interval")?
@@ -111,6 +137,29 @@ impl Options {
         // `sh -c SCRIPT NAME ARGS...`: the name is `$0`.
         let script = ["-c".into(), program, "sh".into()];
         ("/bin/sh".into(), script.into_iter().chain(args).collect())
+    }
+}
+
+fn rollout(parsed: &Parsed) -> Result<Option<(usize, Option<String>)>, String> {
+    let name = parsed.one("rollout");
+    let Some(text) = parsed.one("max-unavailable") else {
+        return match name {
+            Some(_) => {
+                Err("-rollout names a fleet; say how many may restart at once: -max-unavailable=1".to_owned())
+            }
+            None => Ok(None),
+        };
+    };
+    let most = text.parse().ok().filter(|most| *most > 0);
+    let most = most.ok_or_else(|| format!("-max-unavailable: {text:?} is no number from 1"))?;
+    let fits = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    match name {
+        Some(name) if !fits(&name) => {
+            Err(format!("-rollout: {name:?} is no name (letters, digits, `-`, `_`, `.`)"))
+        }
+        name => Ok(Some((most, name.map(str::to_owned)))),
     }
 }
 
@@ -156,6 +205,10 @@ mod tests {
             (&["-watch", "-hook=x"], "-on-change=hook only"),
             (&["-stop-signal=KILL"], "TERM"),
             (&["-grace=soon"], "30s"),
+            (&["-max-unavailable=1"], "add it"),
+            (&["-watch", "-max-unavailable=0"], "no number"),
+            (&["-watch", "-rollout=web"], "-max-unavailable=1"),
+            (&["-watch", "-max-unavailable=1", "-rollout=a/b"], "no name"),
             (&["-on-crash=always"], "backoff"),
         ] {
             let refused = of(args).unwrap_err();

@@ -4,16 +4,19 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_agent::supervise::machine::TIMED_OUT;
-use coffre_agent::supervise::{Control, Signals, Spec, Supervisor};
+use coffre_agent::supervise::rollout::{Asked, Slots};
+use coffre_agent::supervise::{Control, Signals, SlotWish, Spec, Supervisor};
 use coffre_ambient::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use coffre_client::{Client, ErrorKind};
 use coffre_source::identity::{Identity, NoIdentity};
 use coffre_source::resolve::Resolved;
 use coffre_source::start::{Failed, Plan, Session, Started, look_again, start_and_stay};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::options::Options;
@@ -25,6 +28,10 @@ use crate::visible::visible;
 
 /// How long the end of our own token may take after the program has ended.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How often one looks whether it is one's turn to restart.
+const TURN: Duration = Duration::from_secs(2);
+/// What a slot is held beyond the longest stop and the shortest proof of life.
+const SPARE: Duration = Duration::from_secs(60);
 
 pub(super) async fn launch(
     call: &mut Call,
@@ -33,9 +40,10 @@ pub(super) async fn launch(
 ) -> Outcome {
     let setup = Setup::of(call)?;
     let spec = spec(program, args, &options);
+    let name = spec.name.clone();
     // From here on no signal is lost, also while the server is asked.
     let made = Supervisor::new(vec![spec], Signals::Forward, Arc::new(SystemClock), Box::new(say));
-    let (mut supervisor, control, _wishes) =
+    let (mut supervisor, control, mut wishes) =
         made.map_err(|error| unavailable(format!("cannot listen to signals: {error}")))?;
     let (env, mut voice) = call.world.env_and_voice();
     let (lookup, prefixed) = (|name: &str| env.var(name), |name: &str| variable(env, name));
@@ -65,14 +73,37 @@ pub(super) async fn launch(
         let _ = timeout(FAREWELL, session.close()).await;
         return Ok(Exit(supervisor.run().await));
     };
+    let slots =
+        options.rollout.as_ref().map(|(most, fleet)| slots(*most, fleet.as_deref(), &name, &setup, &options));
+    let mut fleet = Fleet { slots, asking: false, told: false };
     let watch = Watch { plan: &plan, client, control: &control, interval: options.interval, failing: None };
     let code = tokio::select! {
         biased;
         code = supervisor.run() => code,
-        never = watch.run(&mut session, started, &allowed) => match never {},
+        never = watch.run(&mut session, &mut fleet, &mut wishes, started, &allowed) => match never {},
     };
-    let _ = timeout(FAREWELL, session.close()).await;
+    let goodbye = async {
+        fleet.leave(session.client()).await;
+        session.close().await;
+    };
+    let _ = timeout(FAREWELL, goodbye).await;
     Ok(Exit(code))
+}
+
+/// Where this instance finds the slots of its fleet.
+fn slots(most: usize, fleet: Option<&str>, name: &str, setup: &Setup, options: &Options) -> Slots {
+    let mut own = [0; 8];
+    // Without randomness, host and process tell instances apart well enough.
+    let _ = SystemEntropy.fill(&mut own);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let environment = &setup.environment.name;
+    Slots {
+        mount: setup.manifest.mount().to_owned(),
+        path: format!("{environment}/_rot/rollout/{}", fleet.unwrap_or(name)),
+        me: format!("{host}/{}/{:016x}", std::process::id(), u64::from_le_bytes(own)),
+        most,
+        hold: options.policy.grace.saturating_add(options.policy.min_uptime).saturating_add(SPARE),
+    }
 }
 
 fn spec(program: OsString, args: Vec<OsString>, options: &Options) -> Spec {
@@ -80,7 +111,7 @@ fn spec(program: OsString, args: Vec<OsString>, options: &Options) -> Spec {
     policy.deadline = options.timeout.map(|timeout| SystemClock.boot().saturating_add(timeout));
     let name = Path::new(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
     let hook = options.hook.clone().map(|hook| (hook, vec![]));
-    Spec { name, program, args, policy, whole_group: options.whole_group, hook }
+    Spec { name, program, args, policy, whole_group: options.whole_group, redact: options.redact, hook }
 }
 
 /// Completes after the time; never without one.
@@ -88,6 +119,60 @@ async fn after(time: Option<Duration>) {
     match time {
         Some(time) => sleep(time).await,
         None => std::future::pending().await,
+    }
+}
+
+/// This instance among the others that run the same program.
+struct Fleet {
+    slots: Option<Slots>,
+    asking: bool,
+    /// Whether it was said that there are no slots.
+    told: bool,
+}
+
+impl Fleet {
+    /// The document is looked at again after this while a slot is waited for.
+    async fn turn(&self) {
+        match self.asking {
+            true => sleep(jittered(TURN)).await,
+            false => std::future::pending().await,
+        }
+    }
+
+    async fn wish(&mut self, wish: SlotWish, client: Option<&Client>) {
+        match wish {
+            SlotWish::Take(_) => self.asking = true,
+            SlotWish::Return(_) => self.leave(client).await,
+        }
+    }
+
+    /// Whether the restart may begin.
+    async fn ask(&mut self, client: Option<&Client>) -> bool {
+        let (Some(slots), Some(client)) = (&self.slots, client) else { return false };
+        match slots.ask(client, SystemClock.wall().secs()).await {
+            Ok(Asked::Wait) => return false,
+            Ok(Asked::Granted) => {}
+            Ok(Asked::NotAllowed) if self.told => {}
+            Ok(Asked::NotAllowed) => {
+                self.told = true;
+                say(&format!(
+                    "-max-unavailable has no effect: the policy does not let it write {}/data/{}",
+                    slots.mount, slots.path
+                ));
+            }
+            // It is asked again; until then the program goes on with the values it has.
+            Err(_) => return false,
+        }
+        self.asking = false;
+        true
+    }
+
+    async fn leave(&mut self, client: Option<&Client>) {
+        self.asking = false;
+        if let (Some(slots), Some(client)) = (&self.slots, client) {
+            // What cannot be given back now is taken back by time.
+            let _ = slots.leave(client).await;
+        }
     }
 }
 
@@ -110,36 +195,48 @@ impl Watch<'_> {
     async fn run(
         mut self,
         session: &mut Session<impl FnOnce() -> Result<Identity, NoIdentity>>,
+        fleet: &mut Fleet,
+        wishes: &mut mpsc::UnboundedReceiver<SlotWish>,
         started: Started,
         allowed: &[&str],
     ) -> Infallible {
         let mut known = started.values;
+        let mut next = pin!(sleep(jittered(self.interval)));
         loop {
-            sleep(jittered(self.interval)).await;
-            let found = match look_again(self.plan, self.client, session).await {
-                Ok(found) => found,
-                Err(failed) => {
-                    self.failed(&failed);
-                    continue;
+            tokio::select! {
+                biased;
+                Some(wish) = wishes.recv() => fleet.wish(wish, session.client()).await,
+                () = &mut next => {
+                    let found = look_again(self.plan, self.client, session).await;
+                    self.found(found, &mut known, allowed).await;
+                    next.set(sleep(jittered(self.interval)));
                 }
-            };
-            let environment = match injected(&found, allowed) {
-                Ok(environment) => environment,
-                Err(refused) => {
-                    self.say_once("refused", &refused.text);
-                    continue;
-                }
-            };
-            if self.failing.take().is_some() {
-                say("the vault answers again");
+                () = fleet.turn() => {}
             }
-            let changed = changed(&known, &found.values);
-            if !changed.is_empty() {
-                say(&format!("changed in the vault: {}", changed.join(", ")));
+            if fleet.asking && fleet.ask(session.client()).await {
+                self.control.grant(0).await;
             }
-            known = found.values;
-            self.control.values(0, environment).await;
         }
+    }
+
+    async fn found(&mut self, found: Result<Started, Failed>, known: &mut Vec<Resolved>, allowed: &[&str]) {
+        let found = match found {
+            Ok(found) => found,
+            Err(failed) => return self.failed(&failed),
+        };
+        let environment = match injected(&found, allowed) {
+            Ok(environment) => environment,
+            Err(refused) => return self.say_once("refused", &refused.text),
+        };
+        if self.failing.take().is_some() {
+            say("the vault answers again");
+        }
+        let changed = changed(known, &found.values);
+        if !changed.is_empty() {
+            say(&format!("changed in the vault: {}", changed.join(", ")));
+        }
+        *known = found.values;
+        self.control.values(0, environment).await;
     }
 
     fn failed(&mut self, failed: &Failed) {
