@@ -4,7 +4,7 @@
 
 It needs the package (on `sys.path`, or staged by `cargo xtask package`), hvac and python-dotenv, and a `coffre` binary for
 the server: `--coffre`, else COFFRE_BIN, else `target/release/coffre`, else `target/debug/coffre`. Every contender reads the
-same value. Figures are nanoseconds for one read by one thread, the best of 25 rounds; with threads, the time of the
+same value. Figures are nanoseconds for one read by one thread, the best of 60 short rounds; with threads, the time of the
 round divided by the reads of all of them, because one Python interpreter runs one thread at a time.
 """
 
@@ -32,8 +32,8 @@ import dotenv
 import hvac
 from coffre_server import DevServer
 
-ROUNDS = 25
-SECONDS_PER_ROUND = 0.05
+ROUNDS = 60
+SECONDS_PER_ROUND = 0.02
 THREADS = (1, 8)
 VALUE = "bench-value-0123456789abcdef0123456789abcdef"
 MANIFEST = """\
