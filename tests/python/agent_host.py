@@ -201,5 +201,22 @@ def audit_reads(server: Server, path: str) -> int:
     return sum(request["path"] == path for request in reads)
 
 
+def in_memory(pid: int, value: str) -> int:
+    """How often a value stands in the readable memory of a process. Root alone may look."""
+    found = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            begin, end = (int(number, 16) for number in span.split("-"))
+            if "r" not in rights or line.rstrip().endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
+                continue
+            try:
+                memory.seek(begin)
+                found += memory.read(end - begin).count(value.encode())
+            except (OSError, OverflowError):
+                continue  # A mapping that went away, or that is no memory.
+    return found
+
+
 def as_root() -> bool:
     return os.geteuid() == 0

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from agent_host import ROLE, Agent, audit_reads, prepare, put, set_role
+from agent_host import ROLE, Agent, as_root, audit_reads, in_memory, prepare, put, set_role
 from service_accounts import claims, new_key, pem, token as service_token
 
 WRAPPED = """method = "approle"
@@ -134,18 +134,21 @@ def test_a_path_that_is_taken_away_is_gone_within_the_bound(agent, prepared):
 
 def test_a_lost_server_is_covered_up_to_the_hard_bound_and_not_beyond(binary, fresh_server, tmp_path):
     prepare(fresh_server)
-    put(fresh_server, "prod/x", value="covered")
+    value = "covered-canary-77c1"
+    put(fresh_server, "prod/x", value=value)
     agent = Agent(binary, tmp_path / "agent", fresh_server, cache='soft = "500ms"\nhard = "6s"\nwait = "500ms"').identify()
     with agent.start():
-        assert agent.data("prod/x") == {"value": "covered"}
+        assert agent.data("prod/x") == {"value": value}
+        assert not as_root() or in_memory(agent.process.pid, value) > 0
         fresh_server.kill()
         end = time.monotonic() + 4
         while time.monotonic() < end:
-            assert agent.data("prod/x") == {"value": "covered"}
+            assert agent.data("prod/x") == {"value": value}
             time.sleep(0.05)
         time.sleep(3)
         status, body = agent.get("/v1/atmr/data/prod/x")
-        assert status == 503 and "covered" not in body and "more than allowed" in body, body
+        assert status == 503 and value not in body and "more than allowed" in body, body
+        assert not as_root() or in_memory(agent.process.pid, value) == 0, "what may not be served is not kept"
         fresh_server.start()
         fresh_server.unseal()
         agent.wait_for(lambda: agent.get("/v1/atmr/data/prod/x")[0] == 200, "value after the return", 60)
