@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coffre_ambient::Clock;
+use coffre_ambient::{Clock, Entropy};
 use coffre_secret::SecretText;
 use futures_util::{StreamExt as _, stream};
 
 use crate::document::{field_text, merged};
 use crate::error::Error;
 use crate::fingerprint::Fingerprints;
-use crate::journal::{Ended, Event, Journal, Run, Subject};
+use crate::journal::{DocumentWrite, Ended, Event, Journal, Run, Subject};
 use crate::plan::{Action, DocumentStep, Plan, SetupStep};
 use crate::source::Sources;
 use crate::survey::AT_ONCE;
@@ -39,6 +39,8 @@ pub struct Work<'a, V> {
     pub vault: &'a V,
     /// For the times in the journal.
     pub clock: &'a dyn Clock,
+    /// For the ids of writes.
+    pub entropy: &'a dyn Entropy,
     /// Under the key of the state directory.
     pub prints: &'a Fingerprints,
     /// Told what has just been done.
@@ -68,10 +70,7 @@ pub async fn apply<V: Vault>(
     }
     unmoved_server(work.vault, plan, if resumed { journal.runs().last() } else { None }).await?;
     if !resumed {
-        let (app, environment) = (plan.app.clone(), plan.environment.clone());
-        let begin =
-            Event::Begin { plan: plan.plan_id.clone(), server: plan.server.clone(), app, environment };
-        journal.announce(work.clock, begin)?;
+        journal.announce(work.clock, plan.begin())?;
     }
     let mut applied = Applied::default();
     for step in plan.setup.iter().filter(|step| writes(step.action)) {
@@ -199,26 +198,25 @@ async fn write_batch<V: Vault>(
     journal: &mut Journal,
     applied: &mut Applied,
 ) -> Result<(), Error> {
-    let mut ahead = Vec::new();
+    let mut ahead: Vec<(&DocumentStep, DocumentWrite, bool)> = Vec::new();
     for step in batch {
         let subject = Subject::Document(step.place.clone());
-        let begun =
-            journal.runs().last().and_then(|run| run.step(&subject)).map(|step| step.landed.is_some());
-        if begun == Some(true) {
+        let begun = journal.runs().last().and_then(|run| run.step(&subject));
+        if begun.is_some_and(|begun| begun.landed.is_some()) {
             continue;
         }
-        if begun.is_none() {
-            let (fields, cas) = (prints_of(step), step.standing.version);
-            journal.note(
-                work.clock,
-                Event::Intent { doc: step.place.clone(), fields, cas, pre: step.standing },
-            )?;
-        }
-        ahead.push((*step, begun.is_some()));
+        let begun = begun.and_then(|begun| begun.document.clone());
+        let resumed = begun.is_some();
+        let write = match begun {
+            Some(write) => write,
+            None => announce(work, step, journal)?,
+        };
+        ahead.push((*step, write, resumed));
     }
     journal.sync()?;
-    let landing =
-        ahead.iter().map(|(step, resumed)| async move { (*step, land(work, step, *resumed, sources).await) });
+    let landing = ahead.iter().map(|(step, write, resumed)| async move {
+        (*step, land(work, step, write, *resumed, sources).await)
+    });
     let results: Vec<_> = stream::iter(landing).buffer_unordered(AT_ONCE).collect().await;
     // Everything that did land is recorded before anything that did not is reported.
     let mut failed = None;
@@ -260,6 +258,30 @@ async fn write_batch<V: Vault>(
     })
 }
 
+fn announce<V>(
+    work: &Work<'_, V>,
+    step: &DocumentStep,
+    journal: &mut Journal,
+) -> Result<DocumentWrite, Error> {
+    let write = DocumentWrite {
+        prints: prints_of(step),
+        cas: step.standing.version,
+        before: step.standing,
+        id: write_id(work.entropy)?,
+    };
+    let (fields, id) = (write.prints.clone(), write.id.clone());
+    let doc = step.place.clone();
+    journal.note(work.clock, Event::Intent { doc, fields, cas: write.cas, pre: write.before, id })?;
+    Ok(write)
+}
+
+/// 128 bits that no other write has.
+pub(crate) fn write_id(entropy: &dyn Entropy) -> Result<String, Error> {
+    let mut id = [0; 16];
+    entropy.fill(&mut id).map_err(|_| Error::NoRandomness)?;
+    Ok(hex::encode(id))
+}
+
 fn prints_of(step: &DocumentStep) -> BTreeMap<String, String> {
     step.fields.iter().map(|field| (field.field.clone(), field.fingerprint.clone())).collect()
 }
@@ -267,52 +289,61 @@ fn prints_of(step: &DocumentStep) -> BTreeMap<String, String> {
 async fn land<V: Vault>(
     work: &Work<'_, V>,
     step: &DocumentStep,
+    write: &DocumentWrite,
     resumed: bool,
     sources: &Sources,
 ) -> Result<Landed, VaultError> {
-    let cas = step.standing.version;
+    let cas = write.cas;
     if resumed {
         let now = work.vault.standing(&step.place).await?;
         if now.version != cas {
-            return landed_before(work, &step.place, cas, &prints_of(step), now).await;
+            return landed_before(work, &step.place, write, now).await;
         }
     }
     let before =
         if cas > 0 && !step.standing.gone { work.vault.read(&step.place, Some(cas)).await? } else { None };
-    let document = filled(step, before.as_ref(), sources)?;
+    let document = filled(step, &write.id, before.as_ref(), sources)?;
     match work.vault.write(&step.place, cas, &document).await {
         Ok(version) => Ok(Landed::Now(version)),
         Err(error) if error.kind == VaultErrorKind::Conflict => {
             let now = work.vault.standing(&step.place).await?;
-            landed_before(work, &step.place, cas, &prints_of(step), now).await
+            landed_before(work, &step.place, write, now).await
         }
         Err(error) => Err(error),
     }
 }
 
-/// The version after `cas` is ours if it holds our values.
+/// The version after `cas` is ours if it holds our id.
 async fn landed_before<V: Vault>(
     work: &Work<'_, V>,
     place: &Place,
-    cas: u64,
-    prints: &BTreeMap<String, String>,
+    write: &DocumentWrite,
     now: Standing,
 ) -> Result<Landed, VaultError> {
-    if now.version == cas + 1 && !now.gone && is_ours(work, place, cas + 1, prints).await? {
-        return Ok(Landed::Before(cas + 1));
+    let next = write.cas + 1;
+    if now.version == next && !now.gone && is_ours(work, place, next, write).await? {
+        return Ok(Landed::Before(next));
     }
     Ok(Landed::Conflict(now.version))
 }
 
-/// Whether a version of a document holds the values with these fingerprints.
+/// The field of a document that names the write which made it.
+pub(crate) const WRITE_ID: &str = "_w";
+
+/// Whether a version of a document is what a write made: by its id, not by its values, which somebody else may have
+/// written too. A journal that is older than ids has the values' fingerprints alone.
 pub(crate) async fn is_ours<V: Vault>(
     work: &Work<'_, V>,
     place: &Place,
     version: u64,
-    prints: &BTreeMap<String, String>,
+    write: &DocumentWrite,
 ) -> Result<bool, VaultError> {
     let Some(document) = work.vault.read(place, Some(version)).await? else { return Ok(false) };
-    Ok(prints.iter().all(|(field, print)| {
+    if !write.id.is_empty() {
+        // EXPOSE: an id, which is no secret.
+        return Ok(field_text(&document, WRITE_ID).is_some_and(|id| *id.expose() == write.id));
+    }
+    Ok(write.prints.iter().all(|(field, print)| {
         field_text(&document, field)
             .is_some_and(|value| work.prints.of(&format!("{place}:{field}"), &value) == *print)
     }))
@@ -320,10 +351,12 @@ pub(crate) async fn is_ours<V: Vault>(
 
 fn filled(
     step: &DocumentStep,
+    id: &str,
     before: Option<&SecretText>,
     sources: &Sources,
 ) -> Result<SecretText, VaultError> {
-    let mut fields = Vec::new();
+    let id = SecretText::from(id);
+    let mut fields = vec![(WRITE_ID, &id)];
     for field in &step.fields {
         let value = sources.variable(&field.variable).and_then(|variable| variable.value.as_ref());
         let missing = || VaultError {
@@ -337,15 +370,15 @@ fn filled(
 
 /// Ends a run that was given up for another plan: finds out which of its open writes landed, so that a rollback can take
 /// them back.
-async fn settle<V: Vault>(work: &Work<'_, V>, journal: &mut Journal) -> Result<(), Error> {
+pub(crate) async fn settle<V: Vault>(work: &Work<'_, V>, journal: &mut Journal) -> Result<(), Error> {
     let open: Vec<_> = journal.runs().last().into_iter().flat_map(|run| run.steps.clone()).collect();
-    for step in open.iter().filter(|step| step.landed.is_none() && !step.conflict) {
-        let (Subject::Document(doc), Some((prints, cas, _))) = (&step.subject, &step.document) else {
+    for step in open.iter().filter(|step| step.landed.is_none() && !step.conflict && !step.undone) {
+        let (Subject::Document(doc), Some(write)) = (&step.subject, &step.document) else {
             continue;
         };
         let doing = || format!("cannot look at {doc}, which an earlier, interrupted plan was about to write");
         let now = work.vault.standing(doc).await.map_err(Error::vault(doing()))?;
-        let landed = landed_before(work, doc, *cas, prints, now).await.map_err(Error::vault(doing()))?;
+        let landed = landed_before(work, doc, write, now).await.map_err(Error::vault(doing()))?;
         let event = match landed {
             Landed::Now(version) | Landed::Before(version) => Event::Recovered { doc: doc.clone(), version },
             Landed::Conflict(found) => Event::Conflict { doc: doc.clone(), found },

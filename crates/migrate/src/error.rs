@@ -73,6 +73,30 @@ pub enum Error {
     /// What was read back is not what it should be.
     #[error("not verified: {}; the .env file stays in use; correct this and run `migrate verify` again", .0.join("; "))]
     Unverified(Vec<String>),
+    /// The system gave no randomness.
+    #[error("the system gives no randomness; nothing further was done")]
+    NoRandomness,
+    /// A step needs another one before it.
+    #[error("{0}")]
+    NotYet(String),
+    /// An archive or its key.
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
+    /// Retired files can only be brought back with the key that they were sealed to.
+    #[error("{} retired file(s) must be brought back first, and that needs the secret half of the recovery key: -recovery-key=FILE; nothing was changed", .0)]
+    NeedsKey(usize),
+    /// A file of the application.
+    #[error(
+        "cannot {action} {file}: {cause}; what was done so far is recorded: correct this and run the same command again"
+    )]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Which.
+        file: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
     /// There is nothing to take back.
     #[error("there is nothing to roll back: no applied plan is recorded in {0}")]
     NothingToUndo(String),

@@ -12,6 +12,7 @@ use crate::classify::{Class, Finding};
 use crate::document::field_is;
 use crate::error::Error;
 use crate::fingerprint::Fingerprints;
+use crate::journal::Event;
 use crate::oddity::Oddity;
 use crate::source::Sources;
 use crate::syntax::Syntax;
@@ -299,6 +300,12 @@ impl Plan {
             return Err(Error::Blocked(self.questions.clone()));
         }
         Ok(())
+    }
+
+    /// The journal's first line about it.
+    pub(crate) fn begin(&self) -> Event {
+        let (plan, server) = (self.plan_id.clone(), self.server.clone());
+        Event::Begin { plan, server, app: self.app.clone(), environment: self.environment.clone() }
     }
 
     fn id(&self) -> String {

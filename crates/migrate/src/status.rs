@@ -2,13 +2,17 @@
 
 use serde::Serialize;
 
-use crate::journal::{Ended, Journal};
+use crate::journal::{Ended, Journal, Queued, Run, Subject};
 
 /// Where a migration stands, as far as the journal knows; asks no server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// All runs, oldest first.
     pub runs: Vec<RunStatus>,
+    /// Variables that stood in a file in the clear and still have that value, the most exposed first.
+    pub to_rotate: Vec<Queued>,
+    /// Whether nothing is left to do: switched over, retired, and everything rotated.
+    pub complete: bool,
     /// What to do next.
     pub next: &'static str,
 }
@@ -20,7 +24,7 @@ pub struct RunStatus {
     pub plan: String,
     /// The server's address.
     pub server: String,
-    /// `open`, `applied`, `verified`, `given-up` or `rolled-back`.
+    /// `open`, `applied`, `verified`, `switched-over`, `retired`, `given-up` or `rolled-back`.
     pub state: &'static str,
     /// Steps that are on the server.
     pub landed: usize,
@@ -41,27 +45,46 @@ pub fn status(journal: &Journal) -> Status {
         .map(|run| RunStatus {
             plan: run.plan.clone(),
             server: run.server.clone(),
-            state: match (run.ended, &run.verified) {
-                (None, _) => "open",
-                (Some(Ended::Ok), None) => "applied",
-                (Some(Ended::Ok), Some(_)) => "verified",
-                (Some(Ended::Failed), _) => "given-up",
-                (Some(Ended::RolledBack), _) => "rolled-back",
-            },
+            state: state(run),
             landed: run.steps.iter().filter(|step| step.landed.is_some()).count(),
             in_doubt: run.steps.iter().filter(|step| step.landed.is_none() && !step.conflict).count(),
             conflicts: run.steps.iter().filter(|step| step.conflict).count(),
             undone: run.steps.iter().filter(|step| step.undone).count(),
         })
         .collect();
+    let to_rotate = journal.to_rotate().to_vec();
+    let retired = runs.last().is_some_and(|run| run.state == "retired");
+    let complete = retired && to_rotate.is_empty();
     let next = match runs.last().map(|run| run.state) {
         None | Some("rolled-back") => "run `migrate plan`, then `migrate apply`",
         Some("open") => {
             "run `migrate apply` again to go on, or `migrate rollback` to take back what was written"
         }
         Some("applied") => "run `migrate verify`",
-        Some("verified") => "start the application from the vault; `migrate rollback` takes everything back",
+        Some("verified") => {
+            "start the application from the vault, then `migrate cutover`; `migrate rollback` takes everything back"
+        }
+        Some("switched-over") => {
+            "when it has run long enough, `migrate retire`; `migrate rollback -to=applied` switches back"
+        }
+        Some("retired") if complete => "nothing: the migration is complete",
+        Some("retired") => "rotate what stood in a file, and say so with `migrate rotated NAME`",
         Some(_) => "run `migrate apply`, or `migrate rollback` to take back what was written",
     };
-    Status { runs, next }
+    Status { runs, to_rotate, complete, next }
+}
+
+fn state(run: &Run) -> &'static str {
+    let files = run.steps.iter().filter(|step| matches!(step.subject, Subject::File(_)) && !step.undone);
+    let done = files.filter(|step| step.landed.is_some()).count();
+    let retired = done > 0 && run.archive.as_ref().is_some_and(|archive| archive.files == done);
+    match (run.ended, &run.verified) {
+        (None, _) => "open",
+        (Some(Ended::Failed), _) => "given-up",
+        (Some(Ended::RolledBack), _) => "rolled-back",
+        (Some(Ended::Ok), _) if retired => "retired",
+        (Some(Ended::Ok), _) if run.cutover.is_some() => "switched-over",
+        (Some(Ended::Ok), None) => "applied",
+        (Some(Ended::Ok), Some(_)) => "verified",
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use coffre_crypto::digest;
 use coffre_manifest::{Entry, Source};
 use coffre_secret::SecretText;
 use futures_util::{StreamExt as _, stream};
@@ -20,6 +21,8 @@ pub struct Verified {
     variables: usize,
     from_vault: usize,
     role: String,
+    /// SHA-256 of each file whose variables were compared; never stored.
+    files: BTreeMap<String, [u8; 32]>,
 }
 
 impl Verified {
@@ -33,6 +36,11 @@ impl Verified {
     #[must_use]
     pub const fn from_vault(&self) -> usize {
         self.from_vault
+    }
+
+    /// Whether these are the bytes of a file whose variables were compared.
+    pub(crate) fn covers(&self, file: &str, bytes: &[u8]) -> bool {
+        self.files.get(file).is_some_and(|known| *known == digest::sha256(bytes))
     }
 
     /// The role that read them.
@@ -65,7 +73,11 @@ async fn compare<C: Vault>(consumer: &C, target: &Target<'_>, sources: &Sources)
     let mut problems = Vec::new();
     let documents = documents(consumer, target, &mut problems).await;
     let reader = Reader { target, sources, documents: &documents };
-    let mut verified = Verified { variables: 0, from_vault: 0, role: String::new() };
+    let files = sources.files.iter().map(|file| {
+        // EXPOSE: its hash is taken.
+        (file.name.clone(), digest::sha256(file.bytes.expose()))
+    });
+    let mut verified = Verified { variables: 0, from_vault: 0, role: String::new(), files: files.collect() };
     for variable in sources.variables() {
         let Some(value) = &variable.value else { continue };
         verified.variables += 1;

@@ -8,7 +8,7 @@ mod fake;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coffre_ambient::{ManualClock, Wall};
+use coffre_ambient::{ManualClock, SystemEntropy, Wall};
 use coffre_manifest::Manifest;
 use coffre_migrate::{
     Applied, Error, File, Fingerprints, Journal, Object, Overwrite, Place, Plan, Reader, RolledBack, Sources,
@@ -131,6 +131,7 @@ impl Site {
         let work = Work {
             vault: &self.server,
             clock: &self.clock,
+            entropy: &SystemEntropy,
             prints: &prints,
             progress: &quiet,
             settle: Duration::ZERO,
@@ -144,6 +145,7 @@ impl Site {
         let work = Work {
             vault: &self.server,
             clock: &self.clock,
+            entropy: &SystemEntropy,
             prints: &prints,
             progress: &quiet,
             settle: Duration::ZERO,

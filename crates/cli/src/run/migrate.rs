@@ -1,6 +1,8 @@
 //! `migrate`: from `.env` files into the vault, in steps that can each be looked at, repeated and undone.
 
+pub(crate) mod after;
 mod files;
+pub(crate) mod hygiene;
 mod oracle;
 mod show;
 
@@ -13,7 +15,7 @@ use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_manifest::Manifest;
 use coffre_migrate::{
     Ended, Error, Fingerprints, Overwrite, Plan, ServerVault, State, Target, VaultErrorKind, Work, classify,
-    draft, plan as make_plan, status as read_status, survey,
+    draft, exposures, plan as make_plan, status as read_status, survey,
 };
 use coffre_source::environment::Environment;
 
@@ -83,7 +85,7 @@ pub(crate) const PLAN: &[Flag] = &[
     Flag::many("overwrite", "A variable whose value in the vault may be replaced by the file's."),
     Flag::switch("overwrite-all", "All values in the vault may be replaced by the file's."),
 ];
-/// `migrate apply`, `migrate rollback`
+/// `migrate apply`
 pub(crate) const CHANGE: &[Flag] = &[MANIFEST, ENVIRONMENT, STATE, AUTH, JSON, YES];
 /// `migrate verify`
 pub(crate) const VERIFY: &[Flag] = &[MANIFEST, ENVIRONMENT, FILES, RELEASE, STATE, AUTH, JSON];
@@ -147,7 +149,10 @@ pub(crate) async fn apply(call: &mut Call) -> Outcome {
     let applied = site
         .working(call, &vault, async |work| coffre_migrate::apply(work, &plan, &sources, &mut journal).await)
         .await?;
-    show::applied(call, &applied)
+    // Moving a secret does not make it secret again.
+    let exposed = exposures(&plan, &sources);
+    journal.queue(&SystemClock, &exposed).map_err(|error| failed(error.into()))?;
+    show::applied(call, &applied, journal.to_rotate())
 }
 
 /// Reads everything back as the application's own role, and compares.
@@ -165,21 +170,6 @@ pub(crate) async fn verify(call: &mut Call) -> Outcome {
         journal.verified(&SystemClock, &verified).map_err(|error| failed(error.into()))?;
     }
     show::verified(call, &verified)
-}
-
-/// Takes back what the last plan wrote.
-pub(crate) async fn rollback(call: &mut Call) -> Outcome {
-    let site = Site::of(call)?;
-    let vault = site.vault(call)?;
-    let mut journal = site.state.journal().map_err(failed)?;
-    if journal.runs().iter().any(|run| run.ended != Some(Ended::RolledBack)) {
-        confirm(call, &format!("Take back what the last plan wrote to {}?", site.server))?;
-    }
-    let server = site.server.clone();
-    let undone = site
-        .working(call, &vault, async |work| coffre_migrate::rollback(work, &server, &mut journal).await)
-        .await?;
-    show::rolled_back(call, &undone)
 }
 
 /// Where the migration stands, from the journal alone.
@@ -262,7 +252,14 @@ impl Site {
         let prints = self.prints()?;
         let world = RefCell::new(&mut call.world);
         let progress = |line: &str| world.borrow_mut().tell(&format!("  {line}"));
-        let work = Work { vault, clock: &SystemClock, prints: &prints, progress: &progress, settle: SETTLE };
+        let work = Work {
+            vault,
+            clock: &SystemClock,
+            entropy: &SystemEntropy,
+            prints: &prints,
+            progress: &progress,
+            settle: SETTLE,
+        };
         step(&work).await.map_err(failed)
     }
 }

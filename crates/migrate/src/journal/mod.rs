@@ -2,18 +2,21 @@
 //! the action it announces. A torn last line announced nothing that happened, so it is dropped; anything else that does
 //! not fit is somebody's edit, and stops us.
 
+mod queue;
 mod run;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffre_ambient::Clock;
+use coffre_ambient::{Clock, Wall};
 use coffre_crypto::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::vault::{Object, Place, Standing};
 
-pub use run::{Ended, Run, Step, Subject};
+pub use queue::{Exposure, Queued};
+pub(crate) use run::DocumentWrite;
+pub use run::{CutOver, Ended, Run, Step, Subject};
 pub use sink::{FileSink, Sink};
 
 /// The journal cannot be used.
@@ -86,6 +89,9 @@ pub(crate) enum Event {
         cas: u64,
         /// How it stood before.
         pre: Standing,
+        /// The id of this write, which stands in the version that it makes: whoever finds it knows whose it is.
+        #[serde(rename = "_w", default)]
+        id: String,
     },
     /// It was written.
     Done {
@@ -114,6 +120,51 @@ pub(crate) enum Event {
         variables: usize,
         /// The role.
         by: String,
+    },
+    /// Programs that follow the manifest document use the migrated documents from here on.
+    Cutover {
+        /// Which document says so.
+        doc: Place,
+        /// Its version.
+        version: u64,
+    },
+    /// All files were sealed into an archive.
+    Archived {
+        /// Its name in the state directory.
+        archive: String,
+        /// SHA-256 of the sealed bytes.
+        id: String,
+        /// Each file with the keyed fingerprint of its content.
+        files: BTreeMap<String, String>,
+    },
+    /// A file is about to be replaced by its stub.
+    RetireIntent {
+        /// Which.
+        file: String,
+        /// Keyed fingerprint of its content.
+        before: String,
+        /// Keyed fingerprint of the stub.
+        after: String,
+    },
+    /// It was replaced.
+    Retired {
+        /// Which.
+        file: String,
+    },
+    /// Variables stood in a file in the clear and must be rotated.
+    Queued {
+        /// Which, and how they were exposed.
+        items: Vec<Queued>,
+    },
+    /// A variable got another value since, or somebody said so.
+    Rotated {
+        /// Which.
+        name: String,
+    },
+    /// Everything after a line was taken back.
+    RolledTo {
+        /// The line.
+        line: u64,
     },
     /// A step is about to be taken back.
     UndoIntent {
@@ -154,6 +205,9 @@ pub struct Journal {
     next: u64,
     last_hash: String,
     runs: Vec<Run>,
+    queue: Vec<Queued>,
+    /// Everything that ever was on the queue.
+    queued: Vec<Queued>,
 }
 
 impl Journal {
@@ -163,11 +217,12 @@ impl Journal {
         let io = |cause| JournalError::Io { path: path.clone(), cause };
         let content = sink.content().map_err(io)?;
         let (lines, torn_at) = whole_lines(&content);
-        let mut journal = Self { sink, next: 1, last_hash: String::new(), runs: vec![] };
+        let mut journal =
+            Self { sink, next: 1, last_hash: String::new(), runs: vec![], queue: vec![], queued: vec![] };
         let mut good = 0;
         for (number, line) in lines.iter().enumerate() {
             match journal.read_line(line) {
-                Some(event) => Run::fold(&mut journal.runs, &event),
+                Some((at, event)) => journal.fold(number as u64 + 1, at, &event),
                 // Nothing was done on the strength of a last line that did not reach the disk whole.
                 None if number + 1 == lines.len() => {
                     journal.sink.truncate(good).map_err(io)?;
@@ -189,10 +244,27 @@ impl Journal {
         &self.runs
     }
 
+    /// Variables that stood in a file in the clear and were not rotated since, the most exposed first.
+    #[must_use]
+    pub fn to_rotate(&self) -> &[Queued] {
+        &self.queue
+    }
+
+    fn fold(&mut self, line: u64, at: Wall, event: &Event) {
+        Run::fold(&mut self.runs, line, at, event);
+        queue::fold(&mut self.queue, event);
+        if let Event::Begin { .. } = event {
+            // A secret that was rotated and stands in a file again is exposed again.
+            self.queued.clone_from(&self.queue);
+        } else if let Event::Queued { .. } = event {
+            queue::fold(&mut self.queued, event);
+        }
+    }
+
     /// The versions of a document that are known to be ours, in any run.
     pub(crate) fn our_versions(&self, place: &Place) -> BTreeSet<u64> {
         let subject = Subject::Document(place.clone());
-        let steps = self.runs.iter().filter_map(|run| run.step(&subject));
+        let steps = self.runs.iter().flat_map(|run| &run.steps).filter(|step| step.subject == subject);
         steps.flat_map(|step| [step.landed, step.restored_as]).flatten().collect()
     }
 
@@ -208,9 +280,28 @@ impl Journal {
         self.announce(clock, Event::Verified { variables, by })
     }
 
+    /// Queues variables for rotation; those that are queued already, or as exposed, stay as they are.
+    pub fn queue(&mut self, clock: &dyn Clock, items: &[Queued]) -> Result<(), JournalError> {
+        let new = |item: &&Queued| {
+            !self.queued.iter().any(|known| known.name == item.name && known.exposure <= item.exposure)
+        };
+        let items: Vec<Queued> = items.iter().filter(new).cloned().collect();
+        if items.is_empty() { Ok(()) } else { self.announce(clock, Event::Queued { items }) }
+    }
+
+    /// Takes a variable off the queue; `false` if it was not on it.
+    pub fn rotated(&mut self, clock: &dyn Clock, name: &str) -> Result<bool, JournalError> {
+        let known = self.queue.iter().any(|known| known.name == name);
+        if known {
+            self.announce(clock, Event::Rotated { name: name.to_owned() })?;
+        }
+        Ok(known)
+    }
+
     /// Adds a line. It is durable only after [`Journal::sync`].
     pub(crate) fn note(&mut self, clock: &dyn Clock, event: Event) -> Result<(), JournalError> {
-        let line = Line { n: self.next, t: clock.wall().rfc3339(), prev: self.last_hash.clone(), event };
+        let at = clock.wall();
+        let line = Line { n: self.next, t: at.rfc3339(), prev: self.last_hash.clone(), event };
         let path = self.sink.path();
         let io = |cause| JournalError::Io { path: path.clone(), cause };
         let body = serde_json::to_string(&line).map_err(|cause| io(cause.into()))?;
@@ -219,7 +310,7 @@ impl Journal {
         self.sink.append(&format!("{open},\"h\":\"{hash}\"}}\n")).map_err(io)?;
         self.next += 1;
         self.last_hash = hash;
-        Run::fold(&mut self.runs, &line.event);
+        self.fold(line.n, at, &line.event);
         Ok(())
     }
 
@@ -234,7 +325,7 @@ impl Journal {
         self.sync()
     }
 
-    fn read_line(&mut self, text: &str) -> Option<Event> {
+    fn read_line(&mut self, text: &str) -> Option<(Wall, Event)> {
         let (open, tail) = text.rsplit_once(",\"h\":\"")?;
         let hash_found = tail.strip_suffix("\"}")?;
         let body = format!("{open}}}");
@@ -246,7 +337,7 @@ impl Journal {
         }
         self.next += 1;
         hash_found.clone_into(&mut self.last_hash);
-        Some(line.event)
+        Some((Wall::parse(&line.t)?, line.event))
     }
 }
 

@@ -1,11 +1,17 @@
 //! A server and a disk in memory that die when told to, before or after the effect.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "test code, of which each test takes a part"
+)]
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use coffre_migrate::{Object, Place, Sink, Standing, Vault, VaultError, VaultErrorKind};
+use coffre_migrate::{Desk, Kept, Object, Place, Sink, Standing, Vault, VaultError, VaultErrorKind};
 use coffre_secret::SecretText;
 
 /// When something dies.
@@ -39,11 +45,22 @@ pub struct World {
 /// What people see: objects, and each document's newest version and metadata.
 pub type Visible = (BTreeMap<Object, String>, BTreeMap<Place, (Option<String>, String)>);
 
+/// A document without the id of the write that made it, which is another one each time.
+fn without_id(text: &str) -> String {
+    let Some(at) = text.find("\"_w\":\"") else { return text.to_owned() };
+    let end = at + "\"_w\":\"".len() + 33;
+    let (before, after) = (&text[..at], &text[end..]);
+    match after.strip_prefix(',') {
+        Some(after) => format!("{before}{after}"),
+        None => format!("{}{after}", before.trim_end_matches(',')),
+    }
+}
+
 impl World {
     pub fn visible(&self) -> Visible {
         let docs = self.docs.iter().map(|(place, doc)| {
             let newest =
-                doc.versions.last().filter(|version| !version.gone).map(|version| version.text.clone());
+                doc.versions.last().filter(|version| !version.gone).map(|version| without_id(&version.text));
             (place.clone(), (newest, doc.custom.clone()))
         });
         (self.objects.clone(), docs.collect())
@@ -389,5 +406,102 @@ impl Sink for Disk {
         inner.content.truncate(usize::try_from(length).unwrap());
         inner.synced = inner.synced.min(inner.content.len());
         Ok(())
+    }
+}
+
+/// How the process dies at a write of a file or an archive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slip {
+    /// Nothing of the n-th write happens; the process is gone.
+    Before(usize),
+    /// The n-th write happens; the process is gone.
+    After(usize),
+    /// The disk is full at the n-th write: nothing of it happens, and the process lives on.
+    Full(usize),
+}
+
+#[derive(Default)]
+struct CabinetInner {
+    files: BTreeMap<String, (Vec<u8>, u32)>,
+    archives: BTreeMap<String, Vec<u8>>,
+    writes: usize,
+    slip: Option<Slip>,
+    dead: bool,
+}
+
+/// The application's files and the archives.
+#[derive(Clone, Default)]
+pub struct Cabinet(Arc<Mutex<CabinetInner>>);
+
+impl Cabinet {
+    pub fn put(&self, name: &str, bytes: &[u8], mode: u32) {
+        self.0.lock().unwrap().files.insert(name.to_owned(), (bytes.to_vec(), mode));
+    }
+
+    pub fn files(&self) -> BTreeMap<String, (Vec<u8>, u32)> {
+        self.0.lock().unwrap().files.clone()
+    }
+
+    pub fn archives(&self) -> Vec<u8> {
+        self.0.lock().unwrap().archives.values().flatten().copied().collect()
+    }
+
+    pub fn slips(&self, slip: Slip) {
+        let mut inner = self.0.lock().unwrap();
+        (inner.slip, inner.writes) = (Some(slip), 0);
+    }
+
+    pub fn revive(&self) {
+        let mut inner = self.0.lock().unwrap();
+        (inner.slip, inner.dead, inner.writes) = (None, false, 0);
+    }
+
+    pub fn writes(&self) -> usize {
+        self.0.lock().unwrap().writes
+    }
+
+    fn write(&self, act: impl FnOnce(&mut CabinetInner)) -> io::Result<()> {
+        let mut inner = self.0.lock().unwrap();
+        if inner.dead {
+            return Err(io::Error::other("killed"));
+        }
+        inner.writes += 1;
+        let now = inner.writes;
+        match inner.slip {
+            Some(Slip::Full(n)) if n == now => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Slip::Before(n)) if n == now => inner.dead = true,
+            Some(Slip::After(n)) if n == now => {
+                act(&mut inner);
+                inner.dead = true;
+            }
+            _ => act(&mut inner),
+        }
+        if inner.dead { Err(io::Error::other("killed")) } else { Ok(()) }
+    }
+}
+
+impl Desk for Cabinet {
+    fn read(&self, name: &str) -> io::Result<Kept> {
+        let inner = self.0.lock().unwrap();
+        if inner.dead {
+            return Err(io::Error::other("killed"));
+        }
+        let (bytes, mode) = inner.files.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Kept { name: name.to_owned(), bytes: bytes.into(), mode, uid: 1, gid: 1 })
+    }
+
+    fn replace(&self, file: &Kept) -> io::Result<()> {
+        // EXPOSE: the test's own.
+        let content = (file.bytes.expose().clone(), file.mode);
+        self.write(|inner| drop(inner.files.insert(file.name.clone(), content)))
+    }
+
+    fn keep(&self, archive: &str, bytes: &[u8]) -> io::Result<()> {
+        self.write(|inner| drop(inner.archives.insert(archive.to_owned(), bytes.to_vec())))
+    }
+
+    fn kept(&self, archive: &str) -> io::Result<Vec<u8>> {
+        let inner = self.0.lock().unwrap();
+        inner.archives.get(archive).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }

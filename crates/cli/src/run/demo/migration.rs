@@ -136,7 +136,14 @@ impl<'a> Migration<'a> {
 }
 
 fn work<'a>(vault: &'a ServerVault, prints: &'a Fingerprints) -> Work<'a, ServerVault> {
-    Work { vault, clock: &SystemClock, prints, progress: &|_| (), settle: std::time::Duration::ZERO }
+    Work {
+        vault,
+        clock: &SystemClock,
+        entropy: &SystemEntropy,
+        prints,
+        progress: &|_| (),
+        settle: std::time::Duration::ZERO,
+    }
 }
 
 /// How many documents a plan creates, and the other things.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use coffre_migrate::{
-    Action, Applied, Class, Draft, Finding, Item, Oddity, Plan, RolledBack, Sources, Status, Verified,
+    Action, Applied, Class, Draft, Finding, Item, Oddity, Plan, Queued, Retired, RolledBack, Sources, Status,
+    SwitchedOver, Verified,
 };
 use serde_json::json;
 
@@ -134,12 +135,12 @@ fn what(action: Action) -> String {
     format!("{} {}", sign(action), action.word())
 }
 
-pub(super) fn applied(call: &mut Call, applied: &Applied) -> Outcome {
+pub(super) fn applied(call: &mut Call, applied: &Applied, to_rotate: &[Queued]) -> Outcome {
     if wants_json(call) {
         let Applied { objects, documents, recovered, nothing_to_do } = applied;
         return json(
             call,
-            &json!({ "objects": objects, "documents": documents, "recovered": recovered, "nothing_to_do": nothing_to_do }),
+            &json!({ "objects": objects, "documents": documents, "recovered": recovered, "nothing_to_do": nothing_to_do, "to_rotate": to_rotate }),
         );
     }
     if applied.nothing_to_do {
@@ -160,6 +161,54 @@ pub(super) fn applied(call: &mut Call, applied: &Applied) -> Outcome {
             "Applied: {documents}{recovered}, {objects} set up. The .env file was not touched.\nNext:\n  coffre migrate verify"
         ),
     )
+}
+
+pub(super) fn switched_over(call: &mut Call, done: &SwitchedOver) -> Outcome {
+    if wants_json(call) {
+        let SwitchedOver { place, version, documents, nothing_to_do } = done;
+        return json(
+            call,
+            &json!({ "manifest": place, "version": version, "documents": documents, "nothing_to_do": nothing_to_do }),
+        );
+    }
+    let documents = count(done.documents, "document");
+    let when = if done.nothing_to_do { "Switched over before" } else { "Switched over" };
+    let text = format!(
+        "{when}: {} lists {documents}. The way back is `migrate rollback -to=applied`.\nNext, when it has run long enough:\n  coffre migrate retire",
+        done.place
+    );
+    say(call, &text)
+}
+
+pub(super) fn retired(call: &mut Call, done: &Retired, archive: &Path, to_rotate: &[Queued]) -> Outcome {
+    if wants_json(call) {
+        return json(
+            call,
+            &json!({ "files": done.files, "archive": archive, "nothing_to_do": done.nothing_to_do, "to_rotate": to_rotate }),
+        );
+    }
+    if done.nothing_to_do {
+        call.world.say("Retired before; nothing was changed.");
+    } else {
+        call.world.say(&format!(
+            "Retired: {}. What stood there is sealed in {}. Replaced is not erased: backups, images and the disk may still hold it.",
+            done.files.join(", "),
+            archive.display()
+        ));
+    }
+    queue(call, to_rotate);
+    Ok(Exit::DONE)
+}
+
+/// What has to be rotated, the most exposed first.
+fn queue(call: &mut Call, to_rotate: &[Queued]) {
+    if to_rotate.is_empty() {
+        return;
+    }
+    let many = count(to_rotate.len(), "variable");
+    call.world.say(&format!("\nTo rotate, because it stood in a file in the clear: {many}"));
+    let rows = to_rotate.iter().map(|item| vec![format!("  {}", item.name), item.exposure.word().to_owned()]);
+    call.world.say(&render::columns(&rows.collect::<Vec<_>>()));
 }
 
 pub(super) fn verified(call: &mut Call, verified: &Verified) -> Outcome {
@@ -183,10 +232,17 @@ pub(super) fn verified(call: &mut Call, verified: &Verified) -> Outcome {
 
 pub(super) fn rolled_back(call: &mut Call, undone: &RolledBack) -> Outcome {
     if wants_json(call) {
-        return json(call, &json!({ "plan": undone.plan, "undone": undone.undone, "left": undone.left }));
+        return json(
+            call,
+            &json!({ "plan": undone.plan, "undone": undone.undone, "left": undone.left, "dead": undone.dead, "whole": undone.whole }),
+        );
     }
     let id = undone.plan.get(..12).unwrap_or_default();
-    call.world.say(&format!("Rolled plan {id} back: {} taken back.", count(undone.undone, "step")));
+    let part = if undone.whole { "" } else { " in part" };
+    call.world.say(&format!("Rolled plan {id} back{part}: {} taken back.", count(undone.undone, "step")));
+    for dead in &undone.dead {
+        call.world.warn(&format!("{dead}: rotated since it was migrated, so this line's value is dead"));
+    }
     for left in &undone.left {
         call.world.warn(&format!("left as it is: {left}"));
     }
@@ -207,7 +263,12 @@ pub(super) fn status(call: &mut Call, status: &Status) -> Outcome {
     });
     let rows: Vec<_> = rows.collect();
     let shown = if rows.is_empty() { "No plan was applied yet.".to_owned() } else { render::columns(&rows) };
-    say(call, &format!("{shown}\nNext: {}", status.next))
+    call.world.say(&shown);
+    queue(call, &status.to_rotate);
+    if status.complete {
+        return say(call, "The migration is complete.");
+    }
+    say(call, &format!("Next: {}", status.next))
 }
 
 fn oddities(call: &mut Call, odd: &[Oddity]) {
