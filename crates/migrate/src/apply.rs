@@ -17,8 +17,8 @@ use crate::source::Sources;
 use crate::survey::AT_ONCE;
 use crate::vault::{Object, Place, Standing, Vault, VaultError, VaultErrorKind};
 
-/// Documents whose intents are made durable together.
-const BATCH: usize = 64;
+/// Documents whose intents are made durable together: two flushes of the journal for so many writes.
+const BATCH: usize = 256;
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The plan: what will be written where, and why; no values. Pure: the same findings and the same server give the same
-//! plan.
+//! plan. Whatever has to be decided first is a question; a plan with questions is kept and shown, and cannot be applied.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Taking back what a plan wrote, and nothing that somebody else did: last step first, journaled and resumable as
-//! applying is.
+//! applying is. Whose something is, is asked of the thing itself: a document holds its write's id, a file is compared with
+//! the fingerprints that the journal has of it and of its stub.
 
 use std::collections::BTreeMap;
 

@@ -1,3 +1,6 @@
+//! The real server, through the client: every call is one request, except that a new mount is waited for. Nothing is
+//! retried here that is not safe to repeat; whether a write that was not answered took effect is found out by its id.
+
 use std::sync::Arc;
 use std::time::Duration;
 

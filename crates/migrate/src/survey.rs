@@ -7,7 +7,7 @@ use crate::plan::{Existing, Survey, Target};
 use crate::vault::{Object, Place, Vault};
 
 /// How many calls are under way at once.
-pub(crate) const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 32;
 
 /// Asks the server for everything that the plan is about. Writes nothing.
 pub async fn survey<V: Vault>(vault: &V, target: &Target<'_>) -> Result<Survey, Error> {

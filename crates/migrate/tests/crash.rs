@@ -6,6 +6,7 @@
 mod fake;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use coffre_ambient::{ManualClock, SystemEntropy, Wall};
@@ -88,6 +89,10 @@ fn prints() -> Fingerprints {
 fn sources(text: &str) -> Sources {
     let file = File::dotenv(".env", text.as_bytes().to_vec());
     Sources::read(vec![file], Reader::Unknown, &|_: &str| None::<SecretText>).unwrap()
+}
+
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("kill matrix: {text}\n").as_bytes()).unwrap();
 }
 
 /// One machine: a server, a disk, the files and the manifest.
@@ -226,11 +231,13 @@ async fn taken_back(site: &Site, world: &World, what: &str) {
 
 #[tokio::test]
 async fn the_server_dies_at_any_call_of_apply() {
+    let mut count = 0;
     for world in worlds() {
         let expected = undisturbed(world.clone()).await;
         for n in 1..=expected.calls.0 {
             for death in [Death::Before(n), Death::After(n)] {
                 for resume in [true, false] {
+                    count += 1;
                     let site = Site::with(world.clone());
                     let plan = site.plan(Overwrite::All).await;
                     site.server.dies(death);
@@ -245,15 +252,18 @@ async fn the_server_dies_at_any_call_of_apply() {
             }
         }
     }
+    say(&format!("the server dies at any call of apply: {count} ways, all resumed or undone"));
 }
 
 #[tokio::test]
 async fn killed_at_any_journal_line_of_apply() {
+    let mut count = 0;
     for world in worlds() {
         let expected = undisturbed(world.clone()).await;
         for n in 1..=expected.lines.0 {
             for crash in [Crash::Before(n), Crash::After(n), Crash::Torn(n), Crash::Lost(n)] {
                 for resume in [true, false] {
+                    count += 1;
                     let site = Site::with(world.clone());
                     let plan = site.plan(Overwrite::All).await;
                     site.disk.dies(crash);
@@ -268,10 +278,12 @@ async fn killed_at_any_journal_line_of_apply() {
             }
         }
     }
+    say(&format!("killed at any journal line of apply: {count} ways, all resumed or undone"));
 }
 
 #[tokio::test]
 async fn killed_anywhere_during_rollback() {
+    let mut count = 0;
     for world in worlds() {
         let expected = undisturbed(world.clone()).await;
         let deaths = (1..=expected.calls.1)
@@ -281,6 +293,7 @@ async fn killed_anywhere_during_rollback() {
                 .map(|crash| (None, Some(crash)))
         });
         for (death, crash) in deaths.chain(crashes) {
+            count += 1;
             let site = Site::with(world.clone());
             let plan = site.plan(Overwrite::All).await;
             site.apply(&plan).await.unwrap();
@@ -293,6 +306,7 @@ async fn killed_anywhere_during_rollback() {
             assert_eq!(site.versions(), expected.rolled_back_versions, "{what}: taken back twice");
         }
     }
+    say(&format!("killed anywhere during rollback: {count} ways, all resumed"));
 }
 
 #[tokio::test]

@@ -1,3 +1,6 @@
+//! What the lines of a journal add up to: runs, each with its steps, and how far each step has come. A step that was taken
+//! back stays in the record; the next one about the same thing is another step.
+
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -1,3 +1,6 @@
+//! Where the lines are kept: one file, locked while it is used, so that two migrations cannot write one journal. A line
+//! counts from the moment in which [`Sink::sync`] returns.
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,4 +1,5 @@
-//! Go and Rust.
+//! Go and Rust: the standard libraries' functions, and the two ways in which libraries declare variables, tags of a struct
+//! in Go and attributes in Rust. `LookupEnv` and `option_env!` say by themselves that the program goes on without.
 
 use super::tokens::Token;
 use super::{Argument, Reads, View};
