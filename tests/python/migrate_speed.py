@@ -46,5 +46,5 @@ def measure(binary, many=1000):
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
-    chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "target/release/coffre"
+    chosen = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else root / "target/release/coffre"
     print(json.dumps(measure(chosen, int(sys.argv[2]) if len(sys.argv) > 2 else 1000)))

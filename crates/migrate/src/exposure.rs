@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use coffre_crypto::digest;
 use coffre_dotenv::{Dialect, Document, Interpolation, Precedence};
 use coffre_secret::{SecretText, SecretVec};
 
@@ -45,37 +46,32 @@ fn is_open(file: &str) -> bool {
 
 /// The names whose value of today stands in an old version of a file of assignments.
 fn in_history<'a>(sources: &Sources, names: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
-    let mut found = BTreeSet::new();
+    // By hash, so that many values against many versions stay quick; the hashes go no further than this function.
+    let mut wanted: BTreeMap<[u8; 32], Vec<&str>> = BTreeMap::new();
+    for name in names {
+        let value = sources.variable(name).and_then(|variable| variable.value.as_ref());
+        // An empty value says nothing.
+        for value in value.into_iter().filter(|value| !value.is_empty()) {
+            // EXPOSE: its hash is taken.
+            wanted.entry(digest::sha256(value.expose().as_bytes())).or_default().push(name);
+        }
+    }
     let mut directories: Vec<PathBuf> =
         sources.files.iter().map(|file| directory_of(Path::new(&file.name))).collect();
     directories.dedup();
-    for directory in directories {
-        for blob in old_versions(&directory) {
-            let values = values(&blob);
-            for name in names {
-                let Some(value) = sources.variable(name).and_then(|variable| variable.value.as_ref()) else {
-                    continue;
-                };
-                // EXPOSE: compared. An empty value says nothing.
-                let same =
-                    !value.is_empty() && values.values().any(|old| old.ct_eq(value.expose().as_bytes()));
-                if same {
-                    found.insert(*name);
-                }
-            }
-        }
-    }
-    found
+    let blobs = directories.iter().flat_map(|directory| old_versions(directory));
+    let hashes = blobs.flat_map(|blob| hashes(&blob));
+    hashes.filter_map(|hash| wanted.get(&hash)).flatten().copied().collect()
 }
 
-fn values(blob: &SecretVec) -> BTreeMap<String, SecretText> {
+/// The hashes of a file's values.
+fn hashes(blob: &SecretVec) -> Vec<[u8; 32]> {
     // EXPOSE: parsed; values are secret again.
-    let Ok(document) = Document::from_bytes(blob.expose().clone(), Dialect::default()) else {
-        return BTreeMap::new();
-    };
+    let Ok(document) = Document::from_bytes(blob.expose().clone(), Dialect::default()) else { return vec![] };
     let nothing = |_: &str| None::<SecretText>;
     let values = document.values(&nothing, Precedence::FileFirst, Interpolation::On);
-    values.iter().filter_map(|(name, value)| Some((name.to_owned(), value?.duplicate()))).collect()
+    // EXPOSE: their hashes are taken.
+    values.iter().filter_map(|(_, value)| Some(digest::sha256(value?.expose().as_bytes()))).collect()
 }
 
 /// All versions that the history has of files which are called like files of assignments.

@@ -1,6 +1,6 @@
 //! What the `.env` files say: the effective variables, where each stands, and everything that is odd about them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use coffre_dotenv::{
     Atom, Binding, Dialect, Document, EnvLookup, Generation, Interpolation, NotUtf8, Precedence, Quoting,
@@ -271,14 +271,18 @@ impl Sources {
         Ok(())
     }
 
-    /// Whether another variable of the files is composed with this one.
-    pub(crate) fn refers_to(&self, name: &str) -> bool {
-        self.variables.iter().filter_map(|variable| variable.raw.as_ref()).any(|raw| {
+    /// The names that other variables of the files are composed with.
+    pub(crate) fn referred_to(&self) -> BTreeSet<String> {
+        let raw = self.variables.iter().filter_map(|variable| variable.raw.as_ref());
+        raw.flat_map(|raw| {
             // EXPOSE: only names are taken.
-            atoms(raw.expose())
-                .iter()
-                .any(|atom| matches!(atom, Atom::Reference { name: other, .. } if *other == name))
+            let names = atoms(raw.expose()).into_iter().filter_map(|atom| match atom {
+                Atom::Reference { name, .. } => Some(name.to_owned()),
+                Atom::Literal(_) => None,
+            });
+            names.collect::<Vec<_>>()
         })
+        .collect()
     }
 
     /// Notes that another reading of a variable was found, and where; the same value is no finding.

@@ -164,10 +164,9 @@ impl Scan {
         let needed = |places: &Vec<Place>| {
             places.iter().find(|place| !place.default).or_else(|| places.first()).cloned()
         };
-        let used = |name: &str| {
-            // A part of another variable is used through it.
-            self.names.contains_key(name) || sources.refers_to(name)
-        };
+        // A part of another variable is used through it.
+        let parts = sources.referred_to();
+        let used = |name: &str| self.names.contains_key(name) || parts.contains(name);
         let unused =
             sources.variables().iter().filter(|variable| variable.value.is_some() && !used(&variable.name));
         Usage {
