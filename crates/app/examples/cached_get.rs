@@ -18,7 +18,10 @@ fn main() -> Result<(), Error> {
     let secrets =
         written.map(|()| Secrets::open(Settings::from_lookup(lookup, &directory)?.manifest(&manifest)));
     let _ = std::fs::remove_dir_all(&directory);
-    let Ok(secrets) = secrets else { return Ok(println!("cannot write {}", manifest.display())) };
+    let Ok(secrets) = secrets else {
+        println!("cannot write {}", manifest.display());
+        return Ok(());
+    };
     let secrets = secrets?;
     for threads in [1, 8] {
         let nanos = timing::cached_get(&secrets, "JWT_SECRET_KEY", threads, 2_000_000)?;
