@@ -107,6 +107,7 @@ impl Clock for SystemClock {
         Wall(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    #[inline]
     fn boot(&self) -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coffre_ambient::Clock;
+use coffre_ambient::{Clock, SystemClock};
 use coffre_cache::Mark;
 use coffre_manifest::Manifest;
 use coffre_secret::SecretText;
@@ -17,7 +17,7 @@ use crate::lasting::Publications;
 use crate::local::{self, Class, Tally, Term, What};
 use crate::published::{Fixed, Missing, Published, Slot, Times, nanos};
 use crate::recipe::{Key, Recipes};
-use crate::settings::Lookup;
+use crate::settings::{Lookup, Settings};
 use crate::source::Source;
 use crate::subscription::Bells;
 use crate::value::{Shards, Value};
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     /// Raised after each new table.
     generation: Apart<AtomicU64>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether that is the system's own, which readers then ask without a detour.
+    system_clock: bool,
     published: ArcSwap<Published>,
     pub(crate) facts: Facts,
     pub(crate) bells: Bells,
@@ -62,11 +64,12 @@ pub(crate) struct Facts {
 }
 
 impl Core {
-    pub(crate) fn new(facts: Facts, clock: Arc<dyn Clock>, first: Published, engines: Engines) -> Arc<Self> {
+    pub(crate) fn new(facts: Facts, settings: &Settings, first: Published, engines: Engines) -> Arc<Self> {
         Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             generation: Apart(AtomicU64::new(1)),
-            clock,
+            clock: Arc::clone(&settings.clock),
+            system_clock: settings.system_clock,
             published: ArcSwap::from_pointee(first),
             facts,
             bells: Bells::default(),
@@ -75,6 +78,12 @@ impl Core {
             publications: Publications::default(),
             closed: AtomicBool::new(false),
         })
+    }
+
+    /// Nanoseconds since boot.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        nanos(if self.system_clock { SystemClock.boot() } else { self.clock.boot() })
     }
 
     #[inline]

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::core::Core;
-use crate::published::nanos;
 use crate::value::{Handle, Shards, Value};
 
 /// What is asked for: a variable, or a field of a document.
@@ -84,7 +83,7 @@ pub(crate) fn hit(core: &Core, what: What<'_>) -> Option<Value> {
         let mine = mine.try_borrow().ok()?;
         let mine = mine.iter().find(|mine| mine.core == core.id)?;
         let entry = mine.table.find(hash(what), what)?;
-        if entry.generation != core.generation() || nanos(core.clock.boot()) >= entry.until {
+        if entry.generation != core.generation() || core.now() >= entry.until {
             return None;
         }
         let handle = entry.handle.upgrade()?;

@@ -103,7 +103,7 @@ pub(crate) fn fixed(
         env_file,
         loose,
     };
-    let core = Core::new(facts, Arc::clone(&settings.clock), published, Engines::default());
+    let core = Core::new(facts, settings, published, Engines::default());
     if fallback {
         remind(&core);
     }

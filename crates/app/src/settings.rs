@@ -32,6 +32,8 @@ pub struct Settings {
     pub(crate) wait: Duration,
     pub(crate) bounds: Local,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether that is the system's own.
+    pub(crate) system_clock: bool,
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
@@ -63,6 +65,7 @@ impl Settings {
             wait,
             bounds,
             clock: Arc::new(SystemClock),
+            system_clock: true,
             entropy: Arc::new(SystemEntropy),
             lookup,
         })
@@ -114,6 +117,7 @@ impl Settings {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self.system_clock = false;
         self
     }
 

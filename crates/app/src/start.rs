@@ -358,7 +358,8 @@ impl Start {
         brain.news.clear();
         let first = Published::default().next(&recipes, &fixed, &brain.shelves, &changed);
         let (environment, budget) = (self.environment.name.clone(), parameters.wait);
-        let (place, clock) = (self.place(), Arc::clone(&self.settings.clock));
+        let place = self.place();
+        let settings = self.settings.clone();
         tracing::info!(source = %Source::Vault, environment, documents = brain.shelves.len(), "the secrets are here");
         let facts = Facts {
             source: Source::Vault,
@@ -372,7 +373,7 @@ impl Start {
             loose: None,
         };
         let server = Server::new(self.settings, place, parameters, login, brain);
-        Ok((Core::new(facts, clock, first, Engines::of(server)), client))
+        Ok((Core::new(facts, &settings, first, Engines::of(server)), client))
     }
 
     /// The instance that `.env` feeds.

@@ -125,6 +125,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         online!(run::launch::launch),
     ),
     row(
+        "explain",
+        "[VARIABLE...]",
+        "Tell where each variable of coffre.toml comes from; never its value.",
+        run::explain::FLAGS,
+        Run::Local(run::explain::explain),
+    ),
+    row(
         "migrate init",
         "[ENV_FILE...]",
         "Write coffre.toml for what the .env files hold, or add to it.",

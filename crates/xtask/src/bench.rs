@@ -8,6 +8,7 @@
 //! of several rounds in which both sides take turns.
 
 mod bare;
+mod cached;
 mod decide;
 mod disk;
 mod load;
@@ -125,6 +126,8 @@ fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     let mut report = Report::new(options.keys, options.seconds, options.rounds);
     note("policy decisions");
     decide::measure(&mut report)?;
+    note("cached reads");
+    cached::measure(dir, &mut report)?;
     let mut server = Server::coffre(binary, dir)?;
     report.memory("idle, unsealed", server.process.resident()?);
     let bench = Bench { options, dir, server: &server };

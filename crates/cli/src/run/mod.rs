@@ -6,6 +6,7 @@ pub(crate) mod ceremony;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod diagnose;
+pub(crate) mod explain;
 pub(crate) mod generate_root;
 pub(crate) mod generic;
 pub(crate) mod kv;
