@@ -179,10 +179,11 @@ impl Supervisor {
             Signals::Forward => Inbox::forwarding(terminal)?,
             Signals::Stop => Inbox::stopping()?,
         };
-        Children::adopt();
+        // A program in our place would have no orphans of others; a service may start commands of its own.
+        let children = Arc::new(Children::taking(signals == Signals::Forward));
         let (sender, requests) = mpsc::channel(BACKLOG);
         let (wishes, wished) = mpsc::unbounded_channel();
-        let control = Control { requests: sender, health: Arc::default(), children: Arc::default() };
+        let control = Control { requests: sender, health: Arc::default(), children };
         let programs = specs.into_iter().map(Program::new).collect();
         let supervisor = Self {
             programs,

@@ -36,8 +36,13 @@ impl Group {
     #[must_use]
     pub(super) fn lives(self) -> bool {
         match self {
-            // A process that may not be signalled (EPERM) lives all the same.
-            Self::Own(leader) => test_kill_process_group(leader) != Err(rustix::io::Errno::SRCH),
+            // A process that may not be signalled (EPERM) lives all the same; one that nobody has reaped does not.
+            Self::Own(leader) => {
+                let all = processes();
+                let lives = |stat: &Stat| stat.group == leader.as_raw_pid() && !stat.ended;
+                test_kill_process_group(leader) != Err(rustix::io::Errno::SRCH)
+                    && (all.is_empty() || all.values().any(lives))
+            }
             Self::Shared => !below_us().is_empty(),
         }
     }
@@ -52,13 +57,20 @@ pub(super) fn signal(pid: Pid, number: i32) {
 
 /// Processes of our group that descend from us and have not ended.
 fn below_us() -> Vec<Pid> {
+    below(&processes(), getpid().as_raw_pid(), getpgrp().as_raw_pid())
+        .into_iter()
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+/// All processes; none where proc(5) cannot be read.
+fn processes() -> BTreeMap<i32, Stat> {
     let stats = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         Some((pid, Stat::parse(&stat)?))
     });
-    let all: BTreeMap<i32, Stat> = stats.collect();
-    below(&all, getpid().as_raw_pid(), getpgrp().as_raw_pid()).into_iter().filter_map(Pid::from_raw).collect()
+    stats.collect()
 }
 
 /// What proc(5) says about a process.
