@@ -25,10 +25,13 @@ from shop_secrets import open_secrets
 
 store = open_secrets()
 app = Celery("shop")
+if os.environ.get("SHOP_FROZEN"):  # As with AMQP, or a Celery that knows no credential providers.
+    coffre.celery._takes_logins = lambda url, what: False
 coffre.celery.setup(app, store, restart=os.environ["SHOP_RESTART"])
 app.conf.task_default_queue = os.environ["SHOP_QUEUE"]
 app.conf.beat_schedule = {"tick": {"task": "shop_tasks.tick", "schedule": 0.3}}
 app.conf.broker_connection_retry_on_startup = True
+app.conf.result_backend_always_retry = True  # Results are stored again when their connection is cut in the middle.
 engine = None
 if os.environ.get("SHOP_DATABASE"):
     engine = coffre.sqlalchemy.create_engine(store)
@@ -167,6 +170,26 @@ def test_tasks_go_on_while_the_brokers_password_rotates_and_nothing_restarts(rig
             assert worker.poll() is None and beat.poll() is None
         for line in watch.seen:
             rig.assert_shown_nowhere(line.decode(errors="replace"))
+    finally:
+        ended(shop)
+
+
+def test_where_celery_reads_logins_once_another_password_restarts_worker_and_beat(rig, users, redis_server, tmp_path):
+    shop = Shop(rig, redis_server, tmp_path, SHOP_FROZEN="1")
+    try:
+        worker, beat = shop.worker(), shop.beat()
+        assert shop.ask("add", 1, 2)["worker"] == worker.pid
+        until(shop.ticks)
+        running = shop.send("slow", 6)
+        time.sleep(1.5)
+        rig.put_redis(users.add())
+        assert running.get(timeout=30) == worker.pid
+        assert worker.wait(30) == 0 and beat.wait(30) == 0
+        users.drop_old()
+        again, _ = shop.worker(), shop.beat()
+        assert shop.ask("add", 2, 2)["worker"] == again.pid
+        before = shop.ticks()
+        until(lambda: shop.ticks() > before + 1)
     finally:
         ended(shop)
 

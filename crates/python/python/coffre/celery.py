@@ -22,6 +22,7 @@ from typing import Any, Callable, Dict, List, Optional
 from urllib.parse import urlsplit, urlunsplit
 
 import celery  # type: ignore[import-untyped]
+import kombu
 from celery import signals
 
 from coffre._errors import CoffreError
@@ -82,7 +83,7 @@ class _Url:
 
 def _set_url(app: celery.Celery, setting: str, what: str, name: str, secrets: SecretsLike) -> _Url:
     url = secrets.get_secret(name)
-    if not _takes_logins(url):
+    if not _takes_logins(url, what):
         setattr(app.conf, setting, Masked(url))
         return _Url(setting, name, False, Masked(url))
     from coffre import _celery_redis, redis
@@ -97,13 +98,11 @@ def _set_url(app: celery.Celery, setting: str, what: str, name: str, secrets: Se
     return _Url(setting, name, True, Masked(bare))
 
 
-def _takes_logins(url: str) -> bool:
-    """Whether Celery asks a provider for each login: Redis, since kombu 5.5."""
+def _takes_logins(url: str, what: str) -> bool:
+    """Whether Celery asks a provider for each login: of Redis, since celery 5.6 (results) and kombu 5.6.1 (broker)."""
     if urlsplit(url).scheme not in ("redis", "rediss"):
         return False
-    from kombu.transport.redis import Channel
-
-    return hasattr(Channel, "_process_credential_provider")
+    return bool(celery.VERSION >= (5, 6) if what == "result" else kombu.VERSION >= (5, 6, 1))
 
 
 class _Watch:
