@@ -85,10 +85,12 @@ def migrated(sample):
 def test_a_bad_day(migrated):
     """The vault is sealed, then killed: what runs goes on, what starts is refused, and nobody opens `.env`."""
     sample = migrated
-    with sample.play("--source=vault") as play:
-        env = play.environment()
+    # So short that the outage is noticed at once.
+    with sample.play("--source=vault", "--soft-ttl=1s") as play:
+        env = play.environment() | {"COFFRE_SOFT_TTL": "1s"}
         with Gunicorn(play, "outage", env) as web:
-            assert web.health()["source"] == sample.named("vault")
+            before = web.health()
+            assert (before["source"], before["secrets"]["status"]) == (sample.named("vault"), "ok")
             assert play.vault("PUT", "sys/seal").status == 204
             assert play.check() == ALL
             os.kill(play.status["pids"]["vault"], signal.SIGKILL)
@@ -96,6 +98,9 @@ def test_a_bad_day(migrated):
             for _ in range(3):
                 assert play.check() == ALL
                 assert web.health()["source"] == sample.named("vault")
+            if not sample.behind_run:
+                assert until(lambda: web.health()["secrets"]["status"] == "degraded", 20), "it says that it lives from its cache"
+                assert play.checks.get("/health")["secrets"]["breaker"] is not None
             play.assert_has_the_bytes_of_dotenv()
         assert sample.dotenv.exists() and web.dotenv_files() == []
 
