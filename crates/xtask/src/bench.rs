@@ -7,8 +7,8 @@
 //! share of the machine, which flatters slow servers, so the CPU column is the stricter one. Each ratio is the median
 //! of several rounds in which both sides take turns.
 
+mod applications;
 mod bare;
-mod cached;
 mod decide;
 mod disk;
 mod load;
@@ -36,6 +36,7 @@ usage: cargo xtask bench [options]
   --seconds=N      length of each round (3)
   --rounds=N       rounds of each workload; the median counts (3)
   --keys=N         secrets in the store; reads and writes pick at random (100000)
+  --only=PART      server or applications, instead of both
   --binary=PATH    the server to measure, instead of a release build of this tree
 ";
 
@@ -51,7 +52,16 @@ struct Options {
     seconds: u64,
     rounds: usize,
     keys: u64,
+    only: Only,
     binary: Option<PathBuf>,
+}
+
+/// Which half is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Only {
+    Everything,
+    Server,
+    Applications,
 }
 
 /// Runs a role of the benchmark: without `--as`, builds both programs for release and starts the main role there.
@@ -86,7 +96,8 @@ fn release(args: &[String]) -> Result<()> {
 }
 
 fn parse(args: &[String]) -> Result<Options> {
-    let mut options = Options { json: false, seconds: 3, rounds: 3, keys: 100_000, binary: None };
+    let mut options =
+        Options { json: false, seconds: 3, rounds: 3, keys: 100_000, only: Only::Everything, binary: None };
     for arg in args {
         let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
         match name {
@@ -94,6 +105,8 @@ fn parse(args: &[String]) -> Result<Options> {
             "--seconds" => options.seconds = value.parse().context("--seconds is a whole number")?,
             "--rounds" => options.rounds = value.parse().context("--rounds is a whole number")?,
             "--keys" => options.keys = value.parse().context("--keys is a whole number")?,
+            "--only" if value == "server" => options.only = Only::Server,
+            "--only" if value == "applications" => options.only = Only::Applications,
             "--binary" => options.binary = Some(PathBuf::from(value)),
             _ => bail!("unknown option {arg}\n{USAGE}"),
         }
@@ -124,31 +137,40 @@ fn measure(options: &Options) -> Result<()> {
 
 fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     let mut report = Report::new(options.keys, options.seconds, options.rounds);
-    note("policy decisions");
-    decide::measure(&mut report)?;
-    note("cached reads");
-    cached::measure(dir, &mut report)?;
     let mut server = Server::coffre(binary, dir)?;
+    if options.only != Only::Applications {
+        of_the_server(options, dir, &mut server, &mut report)?;
+    }
+    if options.only != Only::Server {
+        applications::measure(options, binary, &server, dir, &mut report)?;
+    }
+    drop(server);
+    if options.only != Only::Applications {
+        peer::all(options.keys.min(10_000), options.seconds, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn of_the_server(options: &Options, dir: &Path, server: &mut Server, report: &mut Report) -> Result<()> {
     report.memory("idle, unsealed", server.process.resident()?);
-    let bench = Bench { options, dir, server: &server };
+    note("policy decisions");
+    decide::measure(report)?;
+    let bench = Bench { options, dir, server };
     note("filling the store");
     bench.fill()?;
     note("reads without audit");
-    bench.reads(&mut report, "KV v2 read, audit off", (0.90, 1.3))?;
-    setup::audit(&server, &dir.join("audit.log"))?;
+    bench.reads(report, "KV v2 read, audit off", (0.90, 1.3))?;
+    setup::audit(bench.server, &dir.join("audit.log"))?;
     note("reads with audit");
-    bench.reads(&mut report, "KV v2 read, audit file on", (0.70, 1.6))?;
+    bench.reads(report, "KV v2 read, audit file on", (0.70, 1.6))?;
     note("durable writes");
-    bench.writes(&mut report)?;
+    bench.writes(report)?;
     note("logins");
-    bench.logins(&mut report)?;
+    bench.logins(report)?;
     report.memory("loaded", server.process.resident()?);
     report.memory("highest", server.process.peak()?);
     note("a restart");
-    restart::measure(options, &mut server, &mut report)?;
-    drop(server);
-    peer::all(options.keys.min(10_000), options.seconds, &mut report)?;
-    Ok(report)
+    restart::measure(options, server, report)
 }
 
 struct Bench<'a> {

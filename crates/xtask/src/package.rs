@@ -31,9 +31,19 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// is what goes on `sys.path`. A file is only replaced when it differs, and then by renaming, so that a Python that
 /// runs meanwhile keeps what it has loaded.
 pub(crate) fn stage() -> Result<PathBuf> {
+    staged_from(&[], "target/debug", "target/python")
+}
+
+/// The same in the release profile, in `target/python-release`: for measurements.
+pub(crate) fn stage_release() -> Result<PathBuf> {
+    staged_from(&["--release"], "target/release", "target/python-release")
+}
+
+fn staged_from(profile: &[&str], built: &str, staged: &str) -> Result<PathBuf> {
     let root = workspace::root();
-    step::must(&mut step::cargo(&root, &["build", "--quiet", "--package", "coffre-python"]))?;
-    let staged = root.join("target/python");
+    let build = ["build", "--quiet", "--package", "coffre-python"];
+    step::must(step::cargo(&root, &build).args(profile))?;
+    let staged = root.join(staged);
     let package = staged.join("coffre");
     fs::create_dir_all(&package).with_context(|| format!("creating {}", package.display()))?;
     let sources = root.join(CRATE).join("python/coffre");
@@ -43,7 +53,7 @@ pub(crate) fn stage() -> Result<PathBuf> {
         place(&source, &package.join(&name))?;
         wanted.insert(name);
     }
-    place(&root.join("target/debug/libcoffre_python.so"), &package.join(MODULE))?;
+    place(&root.join(built).join("libcoffre_python.so"), &package.join(MODULE))?;
     for old in files(&package)? {
         if !wanted.contains(old.strip_prefix(&package).context("a file outside its folder")?) {
             fs::remove_file(&old).with_context(|| format!("removing {}", old.display()))?;

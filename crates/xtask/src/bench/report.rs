@@ -12,6 +12,7 @@ pub(super) struct Report {
     rounds: usize,
     rows: Vec<Row>,
     memory: Vec<(String, u64)>,
+    applications: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -129,7 +130,15 @@ const HEAD: &str = "workload                            req/s           base   r
 
 impl Report {
     pub(super) const fn new(keys: u64, seconds: u64, rounds: usize) -> Self {
-        Self { keys, seconds, rounds, rows: Vec::new(), memory: Vec::new(), notes: Vec::new() }
+        Self {
+            keys,
+            seconds,
+            rounds,
+            rows: Vec::new(),
+            memory: Vec::new(),
+            applications: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, row: Row) {
@@ -139,6 +148,11 @@ impl Report {
     /// Resident memory in KiB at some moment.
     pub(super) fn memory(&mut self, when: &str, kib: u64) {
         self.memory.push((when.to_owned(), kib));
+    }
+
+    /// One line about what applications feel.
+    pub(super) fn application(&mut self, line: String) {
+        self.applications.push(line);
     }
 
     pub(super) fn note(&mut self, text: String) {
@@ -162,6 +176,8 @@ impl Report {
             self.keys, self.rounds, self.seconds
         ));
         lines.extend(self.notes.iter().cloned());
+        lines.push(String::new());
+        lines.extend(self.applications.iter().cloned());
         lines.join("\n")
     }
 
@@ -174,6 +190,7 @@ impl Report {
             "seconds": self.seconds,
             "workloads": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "memory_kib": memory,
+            "applications": self.applications,
             "notes": self.notes,
         })
         .to_string()

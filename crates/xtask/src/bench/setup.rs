@@ -32,6 +32,12 @@ pub(super) fn mount(server: &Server) -> Result<()> {
     call(server, "POST", "/v1/sys/mounts/secret", Some(&body)).map(drop)
 }
 
+/// One secret for the library's measurement, beside those of the load.
+pub(super) fn secret(server: &Server, name: &str) -> Result<()> {
+    let body = json!({ "data": { "password": "kq7-R2mW9x_Lb4TzVd0Yh8NcPs3Jf6Ga" } });
+    call(server, "POST", &format!("/v1/secret/data/bench/{name}"), Some(&body)).map(drop)
+}
+
 /// Whether a token gets an answer.
 pub(super) fn answers(server: &Server, token: &str) -> Result<()> {
     let (status, _) = exchange(&server.address, "GET", "/v1/secret/data/bench/0", token, "")?;
