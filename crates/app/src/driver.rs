@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coffre_cache::{Alarm, Command, Event, FlightId, Generation, LoginFailed, Note};
+use coffre_cache::{Alarm, Command, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::Client;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -30,7 +30,8 @@ pub(crate) async fn run(
     client: Client,
     mut inbox: UnboundedReceiver<Message>,
 ) {
-    let mut driver = Driver { core, brain, client, calls: FuturesUnordered::new(), aloft: HashMap::new() };
+    let (calls, aloft) = (FuturesUnordered::new(), HashMap::new());
+    let mut driver = Driver { core, brain, client, calls, aloft, logging_in: false };
     let mut timer = Timer::new();
     driver.turn(vec![Event::Tick]);
     loop {
@@ -51,8 +52,10 @@ pub(crate) async fn run(
         {
             messages.push(message);
         }
-        let mut events = vec![Event::Tick];
-        events.extend(done.into_iter().filter_map(|done| driver.done(done)));
+        // What has come in counts before the time does: after a suspend, an answer in hand is not a flight that took
+        // too long.
+        let mut events: Vec<_> = done.into_iter().filter_map(|done| driver.done(done)).collect();
+        events.push(Event::Tick);
         for message in messages {
             match message {
                 Message::Close { revoke, done } => return driver.close(revoke, done).await,
@@ -70,6 +73,8 @@ struct Driver {
     client: Client,
     calls: FuturesUnordered<Call>,
     aloft: HashMap<FlightId, AbortHandle>,
+    /// Whether a login is on its way; the identity is with it.
+    logging_in: bool,
 }
 
 impl Driver {
@@ -169,6 +174,7 @@ impl Driver {
                 Some(Event::LeaseRenewed { flight, outcome })
             }
             Done::LoggedIn { identity, outcome } => {
+                self.logging_in = false;
                 if let Some(server) = self.core.engines.server() {
                     server.opened(&identity);
                 }
@@ -243,8 +249,14 @@ impl Driver {
                 self.fly(flight, perform::renew_lease(client, flight, lease, increment));
             }
             Command::Login { .. } => match brain.identity.take() {
-                Some(identity) => self.calls.push(Box::pin(perform::login(self.client.clone(), identity))),
-                // Another login is still on its way, or there is nobody to log in as.
+                Some(identity) => {
+                    self.logging_in = true;
+                    self.calls.push(Box::pin(perform::login(self.client.clone(), identity)));
+                }
+                // A login that the machine no longer waits for is still on its way: the server has said nothing.
+                None if self.logging_in => {
+                    return Some(Event::LoggedIn { outcome: Err(LoginFailed::Failed(Failure::Transport)) });
+                }
                 None => return Some(Event::LoggedIn { outcome: Err(LoginFailed::Refused) }),
             },
             Command::LookupToken { generation } => {
