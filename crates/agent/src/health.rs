@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffre_cache::{BreakerState, FLIGHT_BUCKETS, State};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::store::Report;
+use crate::supervise::Control;
 
 /// The parts of an agent and their troubles. Cloning shares it.
 #[derive(Clone)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<String, Part>>>,
     changed: watch::Sender<u64>,
+    supervised: Arc<OnceLock<Control>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +29,16 @@ enum Part {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { parts: Arc::default(), changed: watch::channel(0).0 }
+        Self { parts: Arc::default(), changed: watch::channel(0).0, supervised: Arc::default() }
     }
 }
 
 impl Health {
+    /// Whose programs are shown. The first one counts.
+    pub fn supervise(&self, control: Control) {
+        let _ = self.supervised.set(control);
+    }
+
     /// A part that is going to report.
     pub fn expect(&self, part: &str) {
         self.set(part, Part::Pending);
@@ -109,10 +116,18 @@ impl Health {
                 "version": view.version, "lease_ttl": view.lease_ttl.map(|ttl| ttl.as_secs()), "failures": view.failures,
             })
         });
+        let supervised = self.supervised.get().map(Control::health).unwrap_or_default();
+        let processes = supervised.iter().map(|process| {
+            json!({
+                "name": process.name, "state": process.state, "pid": process.pid, "starts": process.starts,
+                "reverted": process.reverted, "code": process.code,
+            })
+        });
         let token = json!({ "present": report.has_token, "ttl": report.token_ttl.map(|ttl| ttl.as_secs()) });
         let document = json!({
             "ok": ok, "source": "vault", "parts": shown.collect::<serde_json::Map<_, _>>(), "token": token,
             "breaker": breaker(report.breaker).0, "entries": entries.collect::<Vec<_>>(),
+            "processes": processes.collect::<Vec<_>>(),
         });
         (ok, document)
     }

@@ -1,7 +1,8 @@
 //! How secrets reach programs: the process that is replaced, and the processes that are looked after.
 //!
 //! [`exec`] replaces the process; [`supervise`] looks after programs. The agent: [`config`] says what it is to do, [`auth`]
-//! gets its token, [`store`] is its one cache; [`sink`] and [`render`] keep files in step, [`health`] tells how it is.
+//! gets its token, [`store`] is its one cache; [`sink`] and [`render`] keep files in step,
+//! [`processes`] feeds the programs that it looks after, [`health`] tells how it is.
 
 pub mod auth;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod file;
 pub mod health;
 pub mod listener;
 pub mod notify;
+pub mod processes;
 pub mod render;
 mod retry;
 pub mod service;

@@ -5,19 +5,23 @@
 //! was. All of it is tried again later, ever more seldom.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::Entropy;
 use coffre_secret::SecretVec;
-use tokio::process::Command;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::config::{TemplateSettings, TemplateText};
 use crate::file::{Pending, is_already, read_text};
 use crate::health::Health;
 use crate::retry::Retry;
-use crate::store::Store;
+use crate::store::{Reader, Store};
+use crate::supervise::children::{Child, Children};
+use crate::supervise::machine::Status;
 use crate::template::{Documents, Rendered, Template};
 
 /// Larger templates are refused.
@@ -37,6 +41,8 @@ pub struct Parts {
     pub environment: Arc<BTreeMap<String, Option<String>>>,
     /// For temporary names and waits.
     pub entropy: Arc<dyn Entropy>,
+    /// Where programs are started, so that nobody else takes their end.
+    pub children: Arc<Children>,
 }
 
 /// One file.
@@ -118,7 +124,7 @@ pub async fn run(templates: Vec<TemplateSettings>, parts: Parts) {
         let mut all: Vec<String> = jobs.iter().flat_map(|job| job.paths.iter().cloned()).collect();
         all.sort();
         all.dedup();
-        parts.store.follow(all).await;
+        parts.store.follow(Reader::Templates, all).await;
         let news = changes.changed();
         changed = match wait {
             Some(wait) => tokio::time::timeout(wait, news).await.is_ok_and(|news| news.is_ok()),
@@ -148,14 +154,14 @@ async fn attempt(job: &mut Job, parts: &Parts) -> Result<(), String> {
             tokio::task::spawn_blocking(move || Pending::write(&place, &bytes, entropy.as_ref())).await;
         let pending =
             written.map_err(|_| "writing was interrupted".to_owned())?.map_err(|error| error.to_string())?;
-        let seen = execute(&job.settings.validate, Some(pending.path()), job.settings.timeout).await;
+        let seen = execute(parts, &job.settings.validate, Some(pending.path()), job.settings.timeout).await;
         seen.map_err(|why| format!("`validate` refused the new file, the old one stays: {why}"))?;
         pending.commit().map_err(|error| error.to_string())?;
         tracing::info!(file = %job.settings.place.path.display(), "wrote the file");
         job.owes_command = true;
     }
     if job.owes_command {
-        let told = execute(&job.settings.command, None, job.settings.timeout).await;
+        let told = execute(parts, &job.settings.command, None, job.settings.timeout).await;
         told.map_err(|why| format!("the file is new, but `command` failed: {why}"))?;
         job.owes_command = false;
     }
@@ -191,7 +197,12 @@ async fn render(template: &Template, store: &Store, paths: &mut Vec<String>) -> 
 }
 
 /// Runs a program without a shell and without anything of the agent's. Its output is not kept: it may quote the file.
-async fn execute(words: &[String], file: Option<&Path>, timeout: Duration) -> Result<(), String> {
+async fn execute(
+    parts: &Parts,
+    words: &[String],
+    file: Option<&Path>,
+    timeout: Duration,
+) -> Result<(), String> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(program);
     for argument in arguments {
@@ -206,18 +217,31 @@ async fn execute(words: &[String], file: Option<&Path>, timeout: Duration) -> Re
         }
     }
     let null = std::process::Stdio::null;
-    command.stdin(null()).stdout(null()).stderr(null()).process_group(0).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("`{program}` cannot be started: {error}"))?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    match tokio::time::timeout(timeout, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("`{program}` ended with {status}; run it by hand to see its output")),
-        Ok(Err(error)) => Err(format!("`{program}`: {error}")),
-        Err(_) => {
-            if let Some(group) = group {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            Err(format!("`{program}` took longer than {} s and was ended", timeout.as_secs_f64()))
+    command.stdin(null()).stdout(null()).stderr(null()).process_group(0);
+    let child = parts.children.spawn(&mut command);
+    let mut child = Bounded(child.map_err(|error| format!("`{program}` cannot be started: {error}"))?);
+    match tokio::time::timeout(timeout, &mut child.0.end).await {
+        Ok(Ok(Status::Exited(0))) => Ok(()),
+        Ok(Ok(status)) => Err(format!("`{program}` {}; run it by hand to see its output", how(status))),
+        Ok(Err(_)) => Err(format!("`{program}`: its end was not seen, because the agent stops")),
+        Err(_) => Err(format!("`{program}` took longer than {} s and was ended", timeout.as_secs_f64())),
+    }
+}
+
+fn how(status: Status) -> String {
+    match status {
+        Status::Exited(code) => format!("ended with exit status: {code}"),
+        Status::Killed(number) => format!("was ended by signal {number}"),
+    }
+}
+
+/// Ends the program and its group if nobody waits any more.
+struct Bounded(Child);
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        if matches!(self.0.end.try_recv(), Err(TryRecvError::Empty)) {
+            let _ = rustix::process::kill_process_group(self.0.pid, rustix::process::Signal::KILL);
         }
     }
 }

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::auth::{self, Authenticator};
-use crate::config::{self, Accounts, Config, FilePlace};
+use crate::config::{self, Accounts, Config, FilePlace, ProcessSettings};
 use crate::health::Health;
 use crate::notify::Notifier;
 use crate::store::Store;
-use crate::{file, listener, render, sink};
+use crate::supervise::{self, Control, Supervisor};
+use crate::{file, listener, processes, render, sink};
 
 /// The login, in health reports.
 const LOGIN: &str = "login";
@@ -84,11 +85,14 @@ fn environment(config: &Config, surroundings: &Surroundings<'_>) -> Arc<BTreeMap
     Arc::new(config.environment.iter().map(read).collect())
 }
 
-/// Runs until SIGTERM or SIGINT, or until it must not go on.
-pub async fn run(path: PathBuf, config: Config, surroundings: &Surroundings<'_>) -> Result<(), Ended> {
+/// Runs until a signal, until it must not go on, or until a program that it looks after is over. Gives the exit code:
+/// that program's, or 0.
+pub async fn run(path: PathBuf, config: Config, surroundings: &Surroundings<'_>) -> Result<u8, Ended> {
     let mut signals = Signals::listen().map_err(|error| Ended(format!("cannot take signals: {error}")))?;
+    let (supervisor, control) = supervisor(&config, surroundings)?;
     let (stop, stopped) = watch::channel(false);
     let health = Health::default();
+    health.supervise(control.clone());
     health.expect(LOGIN);
     let client =
         auth::client(&config.server).map_err(|error| Ended(format!("{error}. {}", error.advice())))?;
@@ -111,13 +115,20 @@ pub async fn run(path: PathBuf, config: Config, surroundings: &Surroundings<'_>)
         let parts = listener::Parts { store: store.clone(), health: health.clone() };
         serving.spawn(listener::serve(bound, settings, parts, stopped));
     }
-    let mut agent = Running { path, config, client, store, health, files: JoinSet::new(), surroundings };
+    let mut supervised = JoinSet::new();
+    supervised.spawn(supervisor.run());
+    let (files, feeding) = (JoinSet::new(), JoinSet::new());
+    let mut agent =
+        Running { path, config, client, store, health, files, control, supervised, feeding, surroundings };
     agent.start_files();
+    agent.start_processes();
     let notifier = Notifier::new(surroundings.lookup, surroundings.pid);
     let outcome = agent.attend(&mut signals, &notifier).await;
     tracing::info!("stopping");
     notifier.stopping();
     agent.files.shutdown().await;
+    // While they stop, programs may still ask the socket.
+    agent.stop_processes().await;
     let _ = stop.send(true);
     while serving.join_next().await.is_some() {}
     while store_task.join_next().await.is_some() {}
@@ -131,6 +142,10 @@ struct Running<'a> {
     store: Store,
     health: Health,
     files: JoinSet<()>,
+    control: Control,
+    supervised: JoinSet<u8>,
+    /// Brings programs their values.
+    feeding: JoinSet<()>,
     surroundings: &'a Surroundings<'a>,
 }
 
@@ -157,21 +172,49 @@ impl Running<'_> {
             health: self.health.clone(),
             environment: environment(&self.config, self.surroundings),
             entropy: Arc::clone(&self.surroundings.entropy),
+            children: Arc::clone(self.control.children()),
         };
         self.files.spawn(render::run(self.config.templates.clone(), parts));
     }
 
+    /// Once: they are not touched when files are read anew.
+    fn start_processes(&mut self) {
+        if self.config.processes.is_empty() {
+            return;
+        }
+        for settings in &self.config.processes {
+            self.health.expect(&settings.part());
+        }
+        let (store, health, control) = (self.store.clone(), self.health.clone(), self.control.clone());
+        let parts = processes::Parts { store, health, control };
+        self.feeding.spawn(processes::run(self.config.processes.clone(), parts));
+    }
+
+    /// Each has its grace.
+    async fn stop_processes(&mut self) {
+        self.feeding.shutdown().await;
+        self.control.stop(0).await;
+        while self.supervised.join_next().await.is_some() {}
+        processes::tell_ends(&self.control);
+    }
+
     /// Until the end: signals, the token's news, and what the service manager is told.
-    async fn attend(&mut self, signals: &mut Signals, notifier: &Notifier) -> Result<(), Ended> {
+    async fn attend(&mut self, signals: &mut Signals, notifier: &Notifier) -> Result<u8, Ended> {
         let (mut tokens, mut changes) = (self.store.tokens(), self.health.changes());
         let every = notifier.watchdog().unwrap_or(Duration::from_secs(3_600));
         let mut watchdog = tokio::time::interval(every);
         let mut ready = false;
         loop {
             tokio::select! {
+                // The supervisor gets the same signals: that we were asked to end counts first.
+                biased;
+                _ = signals.terminate.recv() => return Ok(0),
+                _ = signals.interrupt.recv() => return Ok(0),
+                _ = signals.quit.recv() => return Ok(0),
+                Some(code) = self.supervised.join_next() => {
+                    return code.map_err(|_| Ended("the supervision of programs was interrupted".to_owned()));
+                }
                 _ = signals.hangup.recv() => self.reload(notifier).await,
-                _ = signals.terminate.recv() => return Ok(()),
-                _ = signals.interrupt.recv() => return Ok(()),
                 Ok(()) = tokens.changed() => self.token_news(&tokens.borrow_and_update().clone())?,
                 Ok(()) = changes.changed() => {
                     notifier.status(&self.health.line());
@@ -229,11 +272,12 @@ impl Running<'_> {
                 config.state.clone(),
                 config.listener.clone(),
                 config.cache,
+                config.processes.clone(),
             )
         };
         if fixed(&config) != fixed(&self.config) {
             tracing::warn!(
-                "[server], [auto_auth], [state], [listener] and [cache] stay as they were until the agent is restarted"
+                "[server], [auto_auth], [state], [listener], [cache] and [[process]] stay as they were until the agent is restarted"
             );
         }
         self.files.shutdown().await;
@@ -247,10 +291,22 @@ impl Running<'_> {
     }
 }
 
+/// Even without programs: it takes the ends of those that templates start, and of orphans where this is a container's first
+/// process.
+fn supervisor(config: &Config, surroundings: &Surroundings<'_>) -> Result<(Supervisor, Control), Ended> {
+    let specs = config.processes.iter().map(ProcessSettings::spec).collect();
+    let say = Box::new(|line: &str| tracing::warn!("{line}"));
+    let made = Supervisor::new(specs, supervise::Signals::Stop, Arc::clone(&surroundings.clock), say);
+    let (supervisor, control, _no_fleet) =
+        made.map_err(|error| Ended(format!("cannot look after programs: {error}")))?;
+    Ok((supervisor, control))
+}
+
 struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -259,6 +315,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 }

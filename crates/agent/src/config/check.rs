@@ -38,6 +38,7 @@ impl Config {
         for table in fields.tables("template")? {
             templates.push(template(table, accounts, &mut places)?);
         }
+        let processes = super::process::processes(fields.tables("process")?)?;
         let environment = fields.table("environment")?.map(environment).transpose()?;
         let listener = fields.table("listener")?.map(|table| listener(table, accounts)).transpose()?;
         let cache = fields.table("cache")?.map_or(Ok(Cache::default()), cache)?;
@@ -48,6 +49,7 @@ impl Config {
             state,
             sinks,
             templates,
+            processes,
             environment: environment.unwrap_or_default(),
             listener,
             cache,
@@ -263,7 +265,7 @@ fn template(
 }
 
 /// A program and its arguments. No shell stands between, so nothing in them is interpreted.
-fn command(fields: &mut Fields<'_>, key: &'static str) -> Result<Vec<String>, ConfigError> {
+pub(super) fn command(fields: &mut Fields<'_>, key: &'static str) -> Result<Vec<String>, ConfigError> {
     let Some(words) = fields.texts(key)? else { return Ok(vec![]) };
     let program = words.value.first().filter(|program| !program.is_empty());
     if program.is_none() || words.value.iter().any(|word| word.contains('\0')) {

@@ -24,6 +24,9 @@ impl<T> At<T> {
     }
 }
 
+/// Texts, each with its name.
+pub type ByName = Vec<(String, At<String>)>;
+
 /// One table of the file, whose settings are taken out by name; [`Fields::done`] refuses what is left. Messages quote
 /// no value, for somebody may have written a secret where its file belongs.
 #[derive(Debug)]
@@ -176,6 +179,16 @@ impl<'t> Fields<'t> {
         let text = self.text;
         let found = self.read(key, &format!("a table: [{key}]"), into_table)?;
         Ok(found.map(|At { value, spot }| Self::of(text, format!("[{key}]"), spot, value)))
+    }
+
+    /// A table of texts, whose names are free.
+    pub fn texts_by_name(&mut self, key: &'static str) -> Result<Option<ByName>, ConfigError> {
+        let Some(table) = self.table(key)? else { return Ok(None) };
+        let text = |(name, spot, value): (String, Spot, DeValue<'t>)| match value.as_str() {
+            Some(text) => Ok((name, At { value: text.to_owned(), spot })),
+            None => Err(ConfigError::at(&spot, format!("each of `{key}` must be a text in quotes"))),
+        };
+        table.entries.into_iter().map(text).collect::<Result<_, _>>().map(Some)
     }
 
     /// The tables of a list, written as `[[key]]`.

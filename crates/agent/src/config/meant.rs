@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::process::ProcessSettings;
+
 /// What an agent is to do: everything checked that can be checked without the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -14,6 +16,8 @@ pub struct Config {
     pub sinks: Vec<Sink>,
     /// Files made from templates.
     pub templates: Vec<TemplateSettings>,
+    /// Programs that are started with secrets in their environment.
+    pub processes: Vec<ProcessSettings>,
     /// The variables of the agent's own environment that templates may read with `env`.
     pub environment: Vec<String>,
     /// The socket for programs of this host.

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod fields;
 mod meant;
+mod process;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +20,12 @@ use std::path::Path;
 
 pub use accounts::Accounts;
 pub use error::{ConfigError, Spot};
-pub use fields::{At, Fields};
+pub use fields::{At, ByName, Fields};
 pub use meant::{
     AppRole, Cache, Config, FilePlace, Kubernetes, ListenerSettings, Method, SecretIdFile, Server, Sink,
     TemplateSettings, TemplateText,
 };
+pub use process::{FieldPath, ProcessSettings};
 
 /// Larger files are refused: no configuration comes near it.
 const LARGEST: u64 = 1 << 20;

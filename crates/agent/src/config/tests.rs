@@ -51,6 +51,16 @@ allow_paths = ["atmr/data/prod/*"]
 [cache]
 soft = "1m"
 hard = 1800
+
+[[process]]
+name = "web"
+command = ["gunicorn", "app:app"]
+secrets = { SECRET_KEY = "atmr/data/prod/flask#value" }
+stop_signal = "QUIT"
+on_change = "restart"
+on_crash = "backoff"
+grace = "5s"
+redact = true
 "#;
 
 fn accounts() -> Accounts {
@@ -123,12 +133,47 @@ fn errors_name_the_line_and_the_next_step() {
         ("\"atmr/data/prod/*\"", "\"atmr/*/prod\"", "agent.toml:42: `allow_paths` takes paths"),
         ("hard = 1800", "hard = 30", "agent.toml:44: `soft` is longer than `hard`"),
         ("hard = 1800", "hard = \"2d\"", "agent.toml:46: `hard` is above a day"),
+        ("name = \"web\"", "", "agent.toml:48: [[process]] needs `name`"),
+        ("name = \"web\"", "name = \"a b\"", "agent.toml:49: `name` takes letters"),
+        ("[\"gunicorn\", \"app:app\"]", "[]", "agent.toml:50: `command` must be a program"),
+        ("secrets = {", "secret = {", "agent.toml:48: [[process]] needs `secrets`"),
+        ("flask#value", "flask", "agent.toml:51: `SECRET_KEY` must be an API path and a field"),
+        ("atmr/data/prod/flask#", "/atmr/../x#", "agent.toml:51: `SECRET_KEY` must be an API path"),
+        ("\"atmr/data/prod/flask#value\"", "5", "agent.toml:51: each of `secrets` must be a text"),
+        ("SECRET_KEY = ", "LD_PRELOAD = ", "agent.toml:51: `LD_PRELOAD` steers how programs run"),
+        ("stop_signal = \"QUIT\"", "stop_signal = \"KILL\"", "agent.toml:52: `stop_signal` must be"),
+        ("\"restart\"", "\"signal:HUP\"", "agent.toml:53: `on_change`: a signal cannot bring new values"),
+        ("\"restart\"", "\"reload\"", "agent.toml:53: `on_change` must be"),
+        ("\"restart\"", "\"hook\"", "agent.toml:48: on_change = \"hook\" needs the program"),
+        ("\"backoff\"", "\"backoff\"\nhook = [\"x\"]", "agent.toml:48: `hook` is run with on_change"),
+        ("\"backoff\"", "\"always\"", "agent.toml:54: `on_crash` must be"),
+        ("redact = true", "redacted = true", "agent.toml:56: `redacted` is not known in [[process]]"),
     ];
     for (from, to, said) in cases {
         assert!(WHOLE.contains(from), "{from}");
         let error = read(&WHOLE.replacen(from, to, 1)).unwrap_err();
         assert!(error.contains(said), "{to}: {error}");
     }
+}
+
+#[test]
+fn a_program_is_read_as_it_is_meant() {
+    let config = read(WHOLE).unwrap();
+    let web = &config.processes[0];
+    let at = FieldPath { path: "atmr/data/prod/flask".to_owned(), field: "value".to_owned() };
+    assert_eq!(web.secrets, [("SECRET_KEY".to_owned(), at)].into());
+    assert_eq!((web.policy.stop_signal, web.policy.grace), (3, Duration::from_secs(5)));
+    assert_eq!(web.policy.min_uptime, Duration::from_secs(10), "the usual one");
+    let spec = web.spec();
+    assert_eq!((spec.program, spec.args, spec.redact), ("gunicorn".into(), vec!["app:app".into()], true));
+    let second = format!("{WHOLE}\n[[process]]\nname = \"web\"\ncommand = [\"x\"]\nsecrets = {{}}\n");
+    let error = read(&second).unwrap_err();
+    assert!(
+        error.starts_with("/etc/coffre/agent.toml:58: the process at /etc/coffre/agent.toml:48"),
+        "{error}"
+    );
+    let allowed = WHOLE.replacen("SECRET_KEY = ", "PATH = ", 1) + "allow = [\"PATH\"]\n";
+    assert!(read(&allowed).is_ok());
 }
 
 #[test]

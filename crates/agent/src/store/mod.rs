@@ -8,7 +8,8 @@ mod driver;
 mod flight;
 mod table;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffre_ambient::{Clock, Entropy};
@@ -33,6 +34,16 @@ pub struct Store {
     asks: mpsc::Sender<Ask>,
     changes: watch::Receiver<u64>,
     tokens: watch::Receiver<TokenNews>,
+    follows: Arc<Mutex<BTreeMap<Reader, Vec<String>>>>,
+}
+
+/// Who wants paths to be kept fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reader {
+    /// Files from templates.
+    Templates,
+    /// Programs that the agent looks after.
+    Processes,
 }
 
 /// What is known of the token.
@@ -110,7 +121,7 @@ impl Store {
         );
         let mut task = tokio::task::JoinSet::new();
         task.spawn(driver.run(asked, stop));
-        (Self { table, clock, asks, changes, tokens }, task)
+        (Self { table, clock, asks, changes, tokens, follows: Arc::default() }, task)
     }
 
     /// The document at an API path (below `/v1/`), from the cache or from the server.
@@ -129,8 +140,13 @@ impl Store {
         answer.await.unwrap_or(Err(Refusal::Closed))
     }
 
-    /// Keeps exactly these paths fresh without being read.
-    pub async fn follow(&self, paths: Vec<String>) {
+    /// Keeps exactly these paths, and those of other readers, fresh without being read.
+    pub async fn follow(&self, reader: Reader, paths: Vec<String>) {
+        let paths = {
+            let mut follows = self.follows.lock().unwrap_or_else(PoisonError::into_inner);
+            follows.insert(reader, paths);
+            follows.values().flatten().cloned().collect()
+        };
         let _ = self.asks.send(Ask::Follow { paths }).await;
     }
 

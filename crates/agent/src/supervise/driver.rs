@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command as Spawning;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::Clock;
 use coffre_source::inject::Injected;
 use rustix::process::Pid;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::children::{Child, Children};
@@ -87,6 +87,8 @@ pub struct Health {
     pub starts: u64,
     /// Whether it runs with older values, because it failed with the newest.
     pub reverted: bool,
+    /// Its exit code, when it is over.
+    pub code: Option<u8>,
 }
 
 /// Says something to the operator. Never a value.
@@ -96,7 +98,7 @@ pub type Say = Box<dyn FnMut(&str) + Send>;
 #[derive(Clone, Debug)]
 pub struct Control {
     requests: mpsc::Sender<Request>,
-    health: Arc<Mutex<Vec<Health>>>,
+    health: watch::Sender<Vec<Health>>,
     children: Arc<Children>,
 }
 
@@ -126,7 +128,13 @@ impl Control {
     /// How the programs are.
     #[must_use]
     pub fn health(&self) -> Vec<Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health.borrow().clone()
+    }
+
+    /// Says when that has changed.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Vec<Health>> {
+        self.health.subscribe()
     }
 
     /// Where other commands of this process are started, so that nobody else takes their end.
@@ -183,7 +191,7 @@ impl Supervisor {
         let children = Arc::new(Children::taking(signals == Signals::Forward));
         let (sender, requests) = mpsc::channel(BACKLOG);
         let (wishes, wished) = mpsc::unbounded_channel();
-        let control = Control { requests: sender, health: Arc::default(), children };
+        let control = Control { requests: sender, health: watch::channel(vec![]).0, children };
         let programs = specs.into_iter().map(Program::new).collect();
         let supervisor = Self {
             programs,
@@ -347,8 +355,14 @@ impl Supervisor {
     }
 
     fn publish(&self) {
-        let health = self.programs.iter().map(Program::health).collect();
-        *self.control.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        let now: Vec<Health> = self.programs.iter().map(Program::health).collect();
+        self.control.health.send_if_modified(|health| {
+            let changed = *health != now;
+            if changed {
+                *health = now;
+            }
+            changed
+        });
     }
 }
 
@@ -487,6 +501,7 @@ impl Program {
             pid: self.pid().map(Pid::as_raw_pid),
             starts: self.starts,
             reverted: self.machine.is_reverted(),
+            code: self.over,
         }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn agent(world: &mut World, args: Vec<String>) -> Outcome {
     let runtime = runtime.map_err(|error| Failure::local(format!("cannot start the runtime: {error}")))?;
     runtime
         .block_on(service::run(path, config, &surroundings))
-        .map(|()| Exit::DONE)
+        .map(Exit)
         .map_err(|error| Failure::local(format!("coffre agent: {error}")))
 }
 
