@@ -1,6 +1,7 @@
 """Programs that the agent starts with secrets in their environment: values, restarts, ends, and what goes on without a server."""
 
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -145,16 +146,54 @@ def test_neither_a_dead_server_nor_an_expired_value_stops_a_program(binary, fres
 def test_templates_programs_keep_their_exit_status(agent, prepared, first_process):
     if first_process and not (as_root() and shutil.which("unshare")):
         pytest.skip("a namespace of processes needs root")
-    out, allowed = agent.run / "key", agent.directory / "allowed"
-    template = "\n".join(["[[template]]", "contents = '''{{ secret('atmr/data/prod/key', 'value') }}'''", f'destination = "{out}"',
-                          f"command = ['sh', '-c', 'sleep 0.1; [ -e {allowed} ] || exit 9']", ""])
+    allowed = agent.directory / "allowed"
+    outs = [agent.run / f"key{number}" for number in range(8)]
+    template = "".join(
+        "\n".join(["[[template]]", "contents = '''{{ secret('atmr/data/prod/key', 'value') }}'''", f'destination = "{out}"',
+                   f"command = ['sh', '-c', '[ -e {allowed} ] || exit 9']", ""])
+        for out in outs
+    )
     agent.extra = process(agent, WEB, 'on_change = "none"') + template
     prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if first_process else []
     agent.configure().spawn(*prefix)
-    agent.wait_for(lambda: "exit status: 9" in trouble(agent, f"template {out}"), "the code in health")
+    for out in outs:
+        agent.wait_for(lambda out=out: trouble(agent, f"template {out}") != "", "red health")
     allowed.touch()
     agent.wait_for(lambda: agent.health()[0] == 200, "green health")
+    told = [line for line in agent.text().splitlines() if "but `command` failed" in line]
+    assert len(told) >= 8 and all("exit status: 9" in line for line in told), told
     assert shown(agent)["state"] == "running"
+
+
+def test_reading_the_configuration_anew_leaves_programs_alone(agent):
+    agent.extra = process(agent, WEB)
+    agent.start()
+    agent.wait_for(lambda: len(starts(agent)) == 1, "start")
+    agent.configure(process(agent, WEB, 'grace = "1s"'))
+    agent.process.send_signal(signal.SIGHUP)
+    agent.wait_for(lambda: "[[process]] stay as they were" in agent.text(), "warning")
+    time.sleep(0.5)
+    assert len(starts(agent)) == 1 and alive(int(starts(agent)[0][0])) and agent.health()[0] == 200
+
+
+def test_a_hook_gets_the_new_values_and_output_hides_them(agent, prepared):
+    hook = f"hook = ['sh', '-c', 'echo $KEY $COFFRE_PID > {agent.directory}/hooked']"
+    agent.extra = process(agent, "echo I have $KEY; " + WEB, 'on_change = "hook"', hook, "redact = true")
+    agent.start()
+    agent.wait_for(lambda: "I have <KEY>" in agent.text(), "output")
+    put(prepared, "prod/key", value=SECOND)
+    hooked = agent.directory / "hooked"
+    agent.wait_for(lambda: hooked.exists() and hooked.read_text() == f"{SECOND} {shown(agent)['pid']}\n", "hook", 8)
+    assert len(starts(agent)) == 1 and FIRST not in agent.text()
+
+
+def test_when_one_program_is_over_the_others_are_stopped(agent):
+    agent.extra = process(agent, WEB) + process(agent, "while [ ! -e done ]; do sleep 0.05; done; exit 5", name="job")
+    agent.start()
+    agent.wait_for(lambda: len(starts(agent)) == 1, "start")
+    pid = int(starts(agent)[0][0])
+    (agent.directory / "done").touch()
+    assert agent.process.wait(15) == 5 and not alive(pid)
 
 
 def test_a_signal_in_place_of_a_restart_is_refused_with_the_reason(agent):
