@@ -21,6 +21,7 @@ mod token_file;
 mod visible;
 mod world;
 
+use std::alloc::System;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,6 +30,11 @@ use call::Call;
 use commands::{Command, Found, Run};
 use outcome::{Exit, Failure, Outcome};
 use world::World;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what is freed. Values of ours wipe themselves; this is for the buffers in which libraries read and write them.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());

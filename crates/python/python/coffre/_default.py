@@ -15,6 +15,11 @@ _lock = threading.Lock()
 _opened: Optional[Secrets] = None
 _attempts = 0
 _failure: Optional[CoffreError] = None
+# What this thread took before it forked.
+_holding = threading.local()
+
+# Seconds that a fork waits for another thread that is just opening.
+FORK_PATIENCE = 2.0
 
 
 def secrets() -> Secrets:
@@ -63,6 +68,18 @@ def _copy(error: CoffreError) -> CoffreError:
     return again(type(error), str(error), error.kind, error.retryable)
 
 
+def _before_fork() -> None:
+    # What a thread sets up for the first time while it opens (cryptography above all) would never be ready in a child that
+    # was forked in between. Waiting for the server takes longer, and does no harm.
+    _holding.lock = _lock if _lock.acquire(timeout=FORK_PATIENCE) else None
+
+
+def _after_fork_in_parent() -> None:
+    lock, _holding.lock = _holding.lock, None
+    if lock is not None:
+        lock.release()
+
+
 def _after_fork() -> None:
     # Another thread may have held the lock; it does not exist in the child.
     global _lock
@@ -70,5 +87,5 @@ def _after_fork() -> None:
     _native.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 atexit.register(_native.close_all)
