@@ -2,7 +2,7 @@
 //!
 //! AppRole's secret_id comes from a file, plain or behind a wrapping token that opens once. A wrapping token that does
 //! not open, or that was made somewhere else, is a security event: it is reported and never tried again. After its first
-//! login the agent may give itself secret_ids (see [`own_secret`]), so that it can be started again without anybody.
+//! login the agent may give itself secret_ids (see `own_secret.rs`), so that it can be started again without anybody.
 
 mod own_secret;
 

@@ -65,7 +65,7 @@ enum Request {
     Slot(usize),
 }
 
-/// What the fleet is asked for; see [`Control::slots`].
+/// What the fleet is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotWish {
     /// The program of this number waits for a slot.
