@@ -64,12 +64,13 @@ pub fn retire<V>(
         let archive = archive.map(|archive| archive.name).unwrap_or_default();
         return Ok(Retired { files: names, archive, nothing_to_do: true });
     }
+    let held = archive.as_ref().map(|archive| archive.files.clone());
     let name = match archive {
         Some(archive) => archive.name,
         None => archived(work, retiring, &run, &verified, journal)?,
     };
     for file in pending {
-        replace(work, retiring, file, &run, journal)?;
+        replace(work, retiring, file, (&run, held.as_ref()), journal)?;
         (work.progress)(&format!("retired {}", file.name));
     }
     Ok(Retired { files: names, archive: name, nothing_to_do: false })
@@ -136,11 +137,13 @@ fn archived<V>(
     Ok(name)
 }
 
+/// `held` is what an archive of an earlier, interrupted call holds: a file that was edited since then is not in it, and
+/// must not be lost.
 fn replace<V>(
     work: &Work<'_, V>,
     retiring: &Retiring<'_>,
     file: &File,
-    run: &Run,
+    (run, held): (&Run, Option<&BTreeMap<String, String>>),
     journal: &mut Journal,
 ) -> Result<(), Error> {
     let to = places(retiring.plan);
@@ -160,7 +163,9 @@ fn replace<V>(
     match begun {
         // The call that was cut off had done it.
         Some((_, announced)) if announced == mark => {}
-        _ if mark != before => return Err(Error::SourceMoved { file: file.name.clone() }),
+        _ if mark != before || held.is_some_and(|held| held.get(&file.name) != Some(&mark)) => {
+            return Err(Error::SourceMoved { file: file.name.clone() });
+        }
         begun => {
             if begun.is_none() {
                 let event = Event::RetireIntent { file: file.name.clone(), before, after };

@@ -77,7 +77,7 @@ pub fn status(journal: &Journal) -> Status {
 fn state(run: &Run) -> &'static str {
     let files = run.steps.iter().filter(|step| matches!(step.subject, Subject::File(_)) && !step.undone);
     let done = files.filter(|step| step.landed.is_some()).count();
-    let retired = done > 0 && run.archive.as_ref().is_some_and(|archive| archive.files == done);
+    let retired = done > 0 && run.archive.as_ref().is_some_and(|archive| archive.files.len() == done);
     match (run.ended, &run.verified) {
         (None, _) => "open",
         (Some(Ended::Failed), _) => "given-up",

@@ -448,3 +448,31 @@ async fn of_two_operators_who_write_the_same_one_owns_it() {
     second.run(Stage::Back(None)).await.unwrap();
     assert!(first.server.world().docs.contains_key(&place), "the second takes nothing of the first's back");
 }
+
+#[tokio::test]
+async fn a_file_that_was_edited_after_the_archive_is_not_replaced() {
+    let edited = [MORE.as_bytes(), b"# written since\n"].concat();
+    let mut met = 0;
+    for lines in 1..12 {
+        let site = Site::with(World::default()).await;
+        site.up_to(&[Stage::Apply, Stage::Cutover]).await;
+        site.disk.dies(Crash::After(lines));
+        if site.run(Stage::Retire).await.is_ok() {
+            continue;
+        }
+        site.restart();
+        let files = site.cabinet.files();
+        if site.cabinet.archives().is_empty() || files["more.env"].0 != MORE.as_bytes() {
+            continue;
+        }
+        if files[".env"].0 == ENV.as_bytes() {
+            continue;
+        }
+        site.cabinet.put("more.env", &edited, 0o600);
+        let refused = site.run(Stage::Retire).await.unwrap_err();
+        assert!(matches!(&refused, Error::SourceMoved { file } if file == "more.env"), "{lines}: {refused}");
+        assert_eq!(site.cabinet.files()["more.env"].0, edited, "nothing is lost");
+        met += 1;
+    }
+    assert!(met > 0, "no death between the two files was met");
+}

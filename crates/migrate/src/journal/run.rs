@@ -87,8 +87,8 @@ pub(crate) struct Archived {
     pub(crate) name: String,
     /// SHA-256 of its bytes.
     pub(crate) id: String,
-    /// How many files it holds.
-    pub(crate) files: usize,
+    /// The files that it holds, each with the keyed tag of its bytes.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// What is known of the write of a document.
@@ -192,7 +192,7 @@ impl Run {
             Event::Cutover { version, .. } => self.cutover = Some(CutOver { line, at, version: *version }),
             Event::Archived { archive, id, files } => {
                 let (name, id) = (archive.clone(), id.clone());
-                self.archive = Some(Archived { name, id, files: files.len() });
+                self.archive = Some(Archived { name, id, files: files.clone() });
             }
             Event::RetireIntent { file, before, after } => {
                 let mut step = Step::about(Subject::File(file.clone()), line);
