@@ -1,1 +1,42 @@
 //! The rotation of a secret as a pure state machine, and the documents that its state is kept in.
+//!
+//! Nothing here does I/O, waits, or asks for the time: the present, randomness and everything that was read are
+//! arguments. A driver reads documents from a KV v2 mount, asks what is to be done, does it, and writes the record
+//! under check-and-set; after a crash it asks again, and the same call goes on where the record says.
+//!
+//! * [`Record`] is the state of one target, [`Ack`] what a consumer says, [`RotPolicy`] what rules an environment,
+//!   [`HistoryMonth`] the chained list of what happened, [`Facts`] what matters of a credential document.
+//! * [`Target`], [`ConsumerId`] and [`paths`] name things.
+//!
+//! Threat model: whoever may write an acknowledgement (every consumer), a server that was restored from an older
+//! snapshot, a second rotator, a rotator that was paused and woke, a clock that jumps. Every document is read under
+//! bounds, and a `schema` that is not known is refused with a sentence. Material is
+//! [`SecretText`](coffre_secret::SecretText): it is in no `Debug`, no error and no event.
+
+mod ack;
+mod consumer;
+mod credential;
+mod history;
+mod id;
+pub mod paths;
+mod policy;
+mod record;
+mod target;
+mod wire;
+mod words;
+
+pub use ack::Ack;
+pub use consumer::ConsumerId;
+pub use credential::{CredentialHead, Facts, Usable};
+pub use history::{BrokenChain, ChainHead, EventKind, Happening, HistoryEvent, HistoryMonth};
+pub use id::{RotationId, WriteId};
+pub use policy::{Blackout, Limits, RotPolicy};
+pub use record::{
+    AfterUndo, Claim, Gate, GateMode, Halt, HaltCode, MAX_RETIRING, Pending, Record, Retiring, Schedule,
+};
+pub use target::{BadName, Target};
+pub use wire::{DocumentError, WireDocument};
+pub use words::{Kind, Phase, Reason};
+
+/// The allowance for clocks that differ, `K` of all formulas.
+pub const CLOCK_ALLOWANCE: std::time::Duration = std::time::Duration::from_secs(60);
