@@ -8,7 +8,10 @@
 //! database engine.
 
 mod error;
+pub mod names;
+pub mod password;
 mod settings;
+pub mod statements;
 
 use std::sync::Arc;
 
