@@ -10,8 +10,10 @@
 mod error;
 pub mod names;
 pub mod password;
+pub mod redis;
 mod settings;
 pub mod statements;
+mod tls;
 
 use std::sync::Arc;
 
