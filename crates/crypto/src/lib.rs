@@ -4,7 +4,8 @@
 //! somebody who reads our memory.
 //!
 //! * [`safe`] is what callers use: [`envelope`] (AES-256-GCM, nonce from the kernel for each message), [`mod@derive`]
-//!   (HKDF-SHA-256), [`mac`] (HMAC-SHA-256), [`digest`] (SHA-256), [`signature`] (verifying RSA, ECDSA, Ed25519).
+//!   (HKDF-SHA-256), [`mac`] (HMAC-SHA-256), [`digest`] (SHA-256), [`signature`] (verifying RSA, ECDSA, Ed25519),
+//!   [`key_pair`] (signing with them).
 //! * `hazmat` holds the raw primitives and is private: nobody else can choose a nonce.
 //! * [`Keyring`] holds the terms of a key that is rotated.
 //!
@@ -15,7 +16,7 @@ mod keyring;
 pub mod safe;
 
 pub use keyring::{BadKeyring, Keyring, Term};
-pub use safe::{derive, digest, envelope, mac, signature};
+pub use safe::{derive, digest, envelope, key_pair, mac, signature};
 
 /// A symmetric key of 256 bits.
 pub type Key = coffre_secret::SecretBytes<32>;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key as HmacKey};
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512, Key as HmacKey, sign};
 use coffre_secret::{SecretBytes, ct_eq};
 
 /// A keyed state, prepared once; cheap to clone and to call. The library wipes it with the last clone.
@@ -40,6 +40,29 @@ impl Mac {
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         ct_eq(&self.tag(parts), tag)
     }
+}
+
+/// The hashes of keyed tags that leave this system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hash {
+    /// SHA-256: HS256 of RFC 7518.
+    Sha256,
+    /// SHA-384: HS384.
+    Sha384,
+    /// SHA-512: HS512.
+    Sha512,
+}
+
+/// The tag of a message under a key that another system also has, whose length is not ours to choose: a JSON Web
+/// Signature (RFC 7515), the name of a key. 32, 48 or 64 bytes.
+#[must_use]
+pub fn tag_under(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
+    let algorithm = match hash {
+        Hash::Sha256 => HMAC_SHA256,
+        Hash::Sha384 => HMAC_SHA384,
+        Hash::Sha512 => HMAC_SHA512,
+    };
+    sign(&HmacKey::new(algorithm, key), message).as_ref().to_vec()
 }
 
 impl fmt::Debug for Mac {
@@ -82,6 +105,21 @@ mod tests {
                 other[bit / 8] ^= 1 << (bit % 8);
                 assert!(!mac.verify(&[message], &other));
             }
+        }
+    }
+
+    /// RFC 4231, cases 2 and 6: a short key, and one longer than the hash's block.
+    #[test]
+    fn tags_under_keys_of_any_length() {
+        let short = tag_under(Hash::Sha256, b"Jefe", b"what do ya want for nothing?");
+        assert!(hex::encode(short).starts_with("5bdcc146bf60754e6a042426089575c7"));
+        let message = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        for (hash, begins) in [
+            (Hash::Sha256, "60e431591ee0b67f0d8a26aacbf5b77f"),
+            (Hash::Sha384, "4ece084485813e9088d2c63a041bc5b4"),
+            (Hash::Sha512, "80b24263c7c1a3ebb71493c1dd7be8b4"),
+        ] {
+            assert!(hex::encode(tag_under(hash, &[0xaa; 131], message)).starts_with(begins), "{hash:?}");
         }
     }
 }

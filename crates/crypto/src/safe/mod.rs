@@ -3,5 +3,6 @@
 pub mod derive;
 pub mod digest;
 pub mod envelope;
+pub mod key_pair;
 pub mod mac;
 pub mod signature;
