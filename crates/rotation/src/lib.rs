@@ -6,6 +6,7 @@
 //!
 //! * [`Record`] is the state of one target, [`Ack`] what a consumer says, [`RotPolicy`] what rules an environment,
 //!   [`HistoryMonth`] the chained list of what happened, [`Facts`] what matters of a credential document.
+//! * [`keyring`] is the form that documents of signing and encryption keys have.
 //! * [`Target`], [`ConsumerId`] and [`paths`] name things.
 //!
 //! Threat model: whoever may write an acknowledgement (every consumer), a server that was restored from an older
@@ -18,6 +19,7 @@ mod consumer;
 mod credential;
 mod history;
 mod id;
+pub mod keyring;
 pub mod paths;
 mod policy;
 mod record;

@@ -60,6 +60,19 @@ impl KeyPair {
         Ok(Self { scheme, key: key.ok_or(KeyPairFailed::Unmade)? })
     }
 
+    /// A new pair of the same family, no smaller than this one.
+    pub fn another(&self, entropy: &dyn Entropy) -> Result<Self, KeyPairFailed> {
+        let Private::Rsa(key) = &self.key else { return Self::generate(self.scheme, entropy) };
+        let size = match key.public_modulus_len() {
+            0..=256 => KeySize::Rsa2048,
+            257..=384 => KeySize::Rsa3072,
+            385..=512 => KeySize::Rsa4096,
+            _ => KeySize::Rsa8192,
+        };
+        let made = RsaKeyPair::generate(size).map_err(|_| KeyPairFailed::Unmade)?;
+        Ok(Self { scheme: self.scheme, key: Private::Rsa(made) })
+    }
+
     /// Reads a private key in DER: PKCS #8 (RFC 5958), or what its family had before (RFC 5915, RFC 8017).
     pub fn read(scheme: Scheme, der: &[u8]) -> Result<Self, KeyPairFailed> {
         let key = match scheme {
@@ -152,6 +165,7 @@ mod tests {
         let entropy = SeededEntropy::new(3);
         for scheme in [Scheme::EdDsa, Scheme::Es256, Scheme::Es384, Scheme::Rs256, Scheme::Ps256] {
             let made = KeyPair::generate(scheme, &entropy).unwrap();
+            assert_ne!(made.another(&entropy).unwrap().public_der(), made.public_der(), "{scheme:?}");
             let public = made.public_der().unwrap();
             assert!(is_usable(&public), "{scheme:?}");
             let read = KeyPair::read(scheme, made.pkcs8().unwrap().expose()).unwrap();

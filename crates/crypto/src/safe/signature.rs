@@ -41,6 +41,12 @@ impl Scheme {
         Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, scheme)| scheme)
     }
 
+    /// The name that [`Scheme::parse`] reads.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, scheme)| *scheme == self).map_or("", |(name, _)| name)
+    }
+
     fn algorithm(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,

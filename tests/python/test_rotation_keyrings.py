@@ -1,0 +1,60 @@
+"""The rings that the rotation writes (tests/output/keyrings.json, kept equal by crates/rotation/tests/rings_for_python.rs)
+are read by the Python package: every one, with the same key ids, the same active key, and public halves that verify."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from coffre.fernet import FernetRing
+from coffre.keyring import Keyring, kid_of
+
+LIVES = json.loads((Path(__file__).parents[1] / "output" / "keyrings.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(LIVES))
+def test_every_ring_of_a_life_is_accepted(name):
+    epochs = []
+    for document in LIVES[name]:
+        parsed = Keyring.from_document(document)
+        assert parsed.active.material == document["value"]
+        if "schema" not in document:
+            continue
+        assert parsed.epoch == document["epoch"]
+        epochs.append(document["epoch"])
+        for entry in document["keys"]:
+            assert entry["kid"] == kid_of(entry["mat"], entry.get("alg"))
+            assert parsed.by_kid(entry["kid"]).generation == entry["gen"]
+    assert epochs == sorted(epochs) and epochs[-1] >= 7
+
+
+@pytest.mark.parametrize("name", sorted(LIVES))
+def test_what_was_made_before_the_ring_is_found_under_the_same_name(name):
+    plain = Keyring.from_document(LIVES[name][0])
+    first = next(document for document in LIVES[name] if "schema" in document)
+    ring = Keyring.from_document(first)
+    assert ring.active.kid == plain.active.kid == ring.legacy.kid == plain.legacy.kid
+
+
+@pytest.mark.parametrize("name", ["fernet", "base64"])
+def test_texts_open_over_a_whole_life_until_their_key_is_gone(name):
+    rings = [Keyring.from_document(document) for document in LIVES[name]]
+    written = [FernetRing(ring).encrypt("four lines of a note") for ring in rings]
+    for at, text in enumerate(written):
+        for ring in rings[at:]:
+            kid = text.split(".")[1]
+            if kid in ring:
+                assert FernetRing(ring).decrypt(text) == b"four lines of a note"
+            else:
+                assert kid == rings[0].active.kid, "only the first key is ever taken away in these lives"
+
+
+def test_private_halves_are_in_no_public_ring():
+    public = [document for document in LIVES["ed25519"] if "BEGIN PUBLIC KEY" in document["value"]]
+    private = [document for document in LIVES["ed25519"][1:] if "BEGIN PRIVATE KEY" in document["value"]]
+    assert len(public) == len(private) == len({document["epoch"] for document in public})
+    for halves in zip(private, public):
+        assert "PRIVATE" not in json.dumps(halves[1])
+        assert [entry["gen"] for entry in halves[0]["keys"]] == [entry["gen"] for entry in halves[1]["keys"]]
+        jwks = Keyring.from_document(halves[1]).as_jwks()["keys"]
+        assert {entry["kid"] for entry in jwks} == {entry["kid"] for entry in halves[1]["keys"]}
