@@ -1,3 +1,5 @@
+//! Rings over whole lives, damaged ones, and the look of the keys that follow; changes in any order.
+
 use coffre_ambient::{Entropy, EntropyFailed, SeededEntropy, Wall};
 use coffre_secret::SecretText;
 use proptest::prelude::*;
