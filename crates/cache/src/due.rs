@@ -186,9 +186,8 @@ impl<V: Clone> Machine<V> {
 
     /// Entries whose flight waits for the token to be judged.
     pub(crate) fn awaiting(&self) -> Vec<EntryId> {
-        let waits = |entry: &&Entry<V>| {
-            matches!(entry.flight, Some(Flight { stage: Stage::AwaitingToken { .. }, .. }))
-        };
+        let waits =
+            |entry: &&Entry<V>| matches!(entry.flight, Some(Flight { stage: Stage::AwaitingToken, .. }));
         self.entries.values().filter(waits).map(|entry| entry.id).collect()
     }
 }

@@ -15,8 +15,10 @@ pub(crate) struct Flight {
     pub(crate) token: Option<Generation>,
     /// How often the server said 403.
     pub(crate) denials: u8,
-    /// Whether the token was proven good after a 403.
-    pub(crate) judged: bool,
+    /// Whether a look-up began after the last 403.
+    pub(crate) covered: bool,
+    /// The token that was proven good after the last 403: by a login, or by a look-up that began after it.
+    pub(crate) proven: Option<Generation>,
     /// Whether somebody said meanwhile that the entry changed, so that the answer may be too old.
     pub(crate) again: bool,
 }
@@ -41,8 +43,8 @@ pub(crate) enum Stage {
         /// Counts as failed then.
         until: Duration,
     },
-    /// The server said 403; first the token must be judged. `covered` tells that the look-up under way began after.
-    AwaitingToken { covered: bool },
+    /// The server said 403; first the token must be judged.
+    AwaitingToken,
 }
 
 /// The request's number makes no difference to what can happen (see [`crate::Machine::fingerprint`]).
@@ -51,7 +53,7 @@ impl Hash for Stage {
         match self {
             Self::Queued => 0_u8.hash(state),
             Self::Aloft { until, .. } => (1_u8, until).hash(state),
-            Self::AwaitingToken { covered } => (2_u8, covered).hash(state),
+            Self::AwaitingToken => 2_u8.hash(state),
         }
     }
 }
@@ -64,7 +66,8 @@ impl Flight {
             started: Duration::ZERO,
             token: None,
             denials: 0,
-            judged: false,
+            covered: false,
+            proven: None,
             again: false,
         }
     }

@@ -209,33 +209,31 @@ impl<V: Clone> Machine<V> {
         if under_way.denials > DENIALS {
             return self.flight_failed(id, Duration::ZERO);
         }
+        (under_way.covered, under_way.proven) = (false, None);
         match current {
             Some((generation, end)) if flight.token == Some(generation) => {
-                if flight.judged && end.is_none_or(|end| now < end) {
+                if flight.proven == Some(generation) && end.is_none_or(|end| now < end) {
                     self.refused(id, Verdict::Denied, flight.again);
                 } else {
                     self.suspect(id);
                 }
             }
             // That token is not used any more: the new one decides, and has to prove itself.
-            _ => {
-                under_way.judged = false;
-                self.requeue(id);
-            }
+            _ => self.requeue(id),
         }
     }
 
     /// The flight waits until the token is looked up; one look-up serves all.
     fn suspect(&mut self, id: EntryId) {
-        let covered = self.tokens.lookup.is_none();
         let Some(generation) = self.tokens.alive().map(|token| token.generation) else { return };
-        if covered {
+        if self.tokens.lookup.is_none() {
             self.tokens.lookup = Some(Lookup { generation, asked: self.asked() });
             self.counters.lookups += 1;
             self.out.push(Command::LookupToken { generation });
+            self.denied_flights().for_each(|flight| flight.covered = true);
         }
         if let Some(flight) = self.entry(id).and_then(|entry| entry.flight.as_mut()) {
-            flight.stage = Stage::AwaitingToken { covered };
+            flight.stage = Stage::AwaitingToken;
         }
     }
 

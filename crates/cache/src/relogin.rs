@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::command::{Alarm, Command, Note};
 use crate::entry::Entry;
 use crate::event::{EntryId, Generation, LoginFailed, LookedUp, TokenGrant, TokenRenewed};
-use crate::flight::Stage;
+use crate::flight::Flight;
 use crate::jitter::{Purpose, thousandths};
 use crate::machine::Machine;
 use crate::token::{RETIRING, Token};
@@ -20,10 +20,10 @@ impl<V: Clone> Machine<V> {
             Err(failed) => return self.login_failed(failed),
         };
         self.hear_success();
+        let new = self.tokens.coming();
         let old = self.tokens.install(grant, self.now, self.jitter);
-        for id in self.awaiting() {
-            self.judged(id, true);
-        }
+        self.denied_flights().for_each(|flight| flight.proven = Some(new));
+        self.resume_awaiting();
         if let Some(old) = old {
             self.retire(old);
         }
@@ -62,27 +62,32 @@ impl<V: Clone> Machine<V> {
                     token.end = ttl.map(|ttl| lookup.asked.at.saturating_add(ttl));
                 }
                 self.leased_changed();
-                for id in self.awaiting() {
-                    self.judged(id, false);
-                }
+                let covered = self.denied_flights().filter(|flight| flight.covered);
+                covered.for_each(|flight| flight.proven = Some(generation));
+                self.resume_awaiting();
             }
             LookedUp::Bad => {
                 self.hear_success();
-                for id in self.awaiting() {
-                    self.judged(id, true);
-                }
+                self.resume_awaiting();
                 self.token_died(generation);
             }
             LookedUp::Failed(failure) => self.await_failed(failure),
         }
     }
 
-    /// The flight goes once more, with a token that is good; a look-up says so only of 403s that came before it.
-    fn judged(&mut self, id: EntryId, all: bool) {
-        if let Some(flight) = self.entry(id).and_then(|entry| entry.flight.as_mut()) {
-            flight.judged = all || flight.stage == Stage::AwaitingToken { covered: true };
+    /// What waited for the token to be judged goes once more, with this one or the next.
+    fn resume_awaiting(&mut self) {
+        for id in self.awaiting() {
+            self.requeue(id);
         }
-        self.requeue(id);
+    }
+
+    /// Flights that met a 403, wherever they are now: what proves a token later proves it for all of them.
+    pub(crate) fn denied_flights(&mut self) -> impl Iterator<Item = &mut Flight> {
+        self.entries
+            .values_mut()
+            .filter_map(|entry| entry.flight.as_mut())
+            .filter(|flight| flight.denials > 0)
     }
 
     /// The renewal of a token ended.

@@ -11,20 +11,8 @@ mod model;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use model::{Act, PROPERTIES, Reply, Scene, Verdicts, World, s};
+use model::{ALL, Act, PROPERTIES, Reply, Scene, Verdicts, World, s};
 
-const ALL: &[Reply] = &[
-    Reply::Newer,
-    Reply::Same,
-    Reply::Older,
-    Reply::Reset,
-    Reply::Transport,
-    Reply::Busy,
-    Reply::Denied,
-    Reply::Absent,
-    Reply::Gone,
-    Reply::Corrupt,
-];
 const FEW: &[Reply] = &[Reply::Newer, Reply::Older, Reply::Transport, Reply::Gone];
 const YES_OR_NO: &[Reply] = &[Reply::Newer, Reply::Denied, Reply::Transport];
 
@@ -251,4 +239,22 @@ fn property_7_the_epoch_of_one_consumer_never_decreases() {
 #[test]
 fn the_protocol_holds_between_machine_and_driver() {
     holds(model::PROTOCOL);
+}
+
+/// An input that a fuzzer found: its first eight bytes as a number, the ninth, and the rest.
+fn replayed(seed: u64, kind: u8, choices: &[u8]) {
+    let (acts, violations) = model::replay(seed, kind, choices);
+    assert!(violations.is_empty(), "{violations:?} after {acts:?}");
+}
+
+/// Two 403, and between them a login: the token was got after the first, so the second is the server's word.
+#[test]
+fn replay_of_a_no_that_was_not_told() {
+    let choices = &[
+        0xdf, 0xe6, 0xfb, 0xff, 0x03, 0x18, 0x71, 0x1a, 0xff, 0x27, 0xff, 0xe6, 0xff, 0xdf, 0xe6, 0xfb, 0x00,
+        0xfb, 0xff, 0xaa, 0xff, 0x00, 0x00, 0x27, 0xdf, 0xff, 0xe6, 0xff, 0xdf, 0xe6, 0xfb, 0xff, 0x03, 0x18,
+        0x71, 0x1a, 0xff, 0x34, 0x6c, 0x54, 0xaf, 0xff, 0x27, 0xff, 0xe6, 0xff, 0x1a, 0xff, 0x34, 0x6c, 0x54,
+        0xfb,
+    ];
+    replayed(0xe6ff_df27_ff7f_ff0b, 0xff, choices);
 }

@@ -71,6 +71,20 @@ pub(crate) enum Act {
     Fork,
 }
 
+/// Every answer a server may give.
+pub(crate) const ALL: &[Reply] = &[
+    Reply::Newer,
+    Reply::Same,
+    Reply::Older,
+    Reply::Reset,
+    Reply::Transport,
+    Reply::Busy,
+    Reply::Denied,
+    Reply::Absent,
+    Reply::Gone,
+    Reply::Corrupt,
+];
+
 /// What may happen in a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
@@ -89,6 +103,42 @@ pub(crate) struct Scene {
 }
 
 pub(crate) const PROPERTIES: usize = 8;
+
+impl Scene {
+    /// The scene that one byte of a fuzzer's input names; its last bit says whether entries are followed.
+    pub(crate) fn coded(kind: u8) -> Self {
+        let leased = kind & 1 != 0;
+        let tokens = leased || kind & 2 != 0;
+        Self {
+            name: "coded",
+            entries: 1 + usize::from(kind >> 2 & 3),
+            flights: 1 + usize::from(kind >> 4 & 3),
+            tokens,
+            token_ttl: (tokens && kind & 64 != 0).then(|| s(2000)),
+            lease: leased.then(|| s(1000)),
+            replies: ALL,
+            steps: &[1, 10, 60, 301, 1000],
+            extras: true,
+            depth: 0,
+        }
+    }
+}
+
+/// What a fuzzer's input makes happen, up to the first violation: all acts, and what was violated.
+pub(crate) fn replay(seed: u64, kind: u8, choices: &[u8]) -> (Vec<Act>, Vec<(usize, String)>) {
+    let mut world = World::new(&Scene::coded(kind), seed, kind & 128 != 0);
+    let mut done = Vec::new();
+    for choice in choices.iter().take(2000) {
+        let acts = world.acts();
+        let act = acts[usize::from(*choice) % acts.len()];
+        done.push(act);
+        world.act(act);
+        if !world.verdicts.violations.is_empty() {
+            break;
+        }
+    }
+    (done, world.verdicts.violations)
+}
 
 /// Violations and how often each property was looked at. The eighth is the protocol itself.
 #[derive(Clone, Debug, Default)]
