@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use coffre_ambient::{Entropy, SystemEntropy};
@@ -221,6 +222,7 @@ impl Builder {
             follow_redirect: self.follow_redirect && matches!(place, Place::Network(_)),
             verifies_tls: !self.tls.skip_verify,
             entropy: self.entropy,
+            date: AtomicU64::new(0),
         };
         Ok(Client::assemble(settings, self.token))
     }

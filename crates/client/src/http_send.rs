@@ -1,12 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coffre_ambient::Entropy;
+use coffre_ambient::{Entropy, Wall};
 use coffre_secret::{SecretText, SecretVec};
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
 use tracing::Instrument as _;
 
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) follow_redirect: bool,
     pub(crate) verifies_tls: bool,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// Seconds since 1970 of the newest `Date`; 0 before the first answer.
+    pub(crate) date: AtomicU64,
 }
 
 /// An answer of any status, body as it came.
@@ -99,6 +102,13 @@ impl Client {
     /// False if any certificate is accepted; the program must warn then.
     pub fn verifies_tls(&self) -> bool {
         self.settings.verifies_tls
+    }
+
+    /// The server's time as its newest answer gave it (`Date`, RFC 9110, 6.6.1): whole seconds. `None` before the first
+    /// answer, or if the server sends none.
+    pub fn server_date(&self) -> Option<Wall> {
+        let seconds = self.settings.date.load(Ordering::Relaxed);
+        (seconds > 0).then(|| Wall::from_secs(seconds))
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
@@ -234,6 +244,9 @@ impl Client {
     async fn collect(&self, request: &Request, mut response: reqwest::Response) -> Result<Answer, Failed> {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(asked_pause);
+        if let Some(date) = response.headers().get(DATE).and_then(|value| imf_fixdate(value.to_str().ok()?)) {
+            self.settings.date.store(date.secs(), Ordering::Relaxed);
+        }
         let expected = response.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(4096);
         // Reserved at once, so that growing leaves no copies behind.
         let mut body = SecretVec::new(Vec::with_capacity(expected.min(LARGEST_ANSWER)));
@@ -336,6 +349,16 @@ impl Answer {
 /// `Retry-After` in seconds (RFC 9110, 10.2.3); the form with a date is not used by any Vault.
 fn asked_pause(value: &HeaderValue) -> Option<Duration> {
     value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form that servers must send (RFC 9110, 5.6.7).
+fn imf_fixdate(text: &str) -> Option<Wall> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.split_once(", ")?.1.split(' ');
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    (parts.next()? == "GMT").then(|| Wall::parse(&format!("{year}-{month:02}-{day}T{time}Z")))?
 }
 
 /// Vault numbers its combined errors over several lines; one line reads better in a log.
@@ -468,6 +491,15 @@ mod tests {
             ("http://a:8200/v1/x", "file:///etc/passwd"),
         ] {
             assert!(target(from, to).is_err(), "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn the_date_of_an_answer() {
+        let read = |text| imf_fixdate(text).map(Wall::secs);
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for text in ["", "Sun, 06 Nov 1994 08:49:37 CET", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 

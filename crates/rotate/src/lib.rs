@@ -1,1 +1,12 @@
 //! The rotation engine: drives the machine of `coffre-rotation` against a vault, databases and consumers.
+//!
+//! A kind of secret is a [`Target`]: what it does in each phase, and what its [`Document`] looks like. Everything that
+//! goes wrong is a [`Failure`], classed by what it asks for.
+
+mod document;
+mod failure;
+mod target;
+
+pub use document::Document;
+pub use failure::{Failure, FailureKind};
+pub use target::{At, BoxFuture, Drained, Progress, Target, Verdict, Which};
