@@ -498,7 +498,12 @@ mod tests {
     fn the_date_of_an_answer() {
         let read = |text| imf_fixdate(text).map(Wall::secs);
         assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for text in ["", "Sun, 06 Nov 1994 08:49:37 CET", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+        for text in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -69,8 +69,9 @@ impl Document {
     /// A configuration failure if it has another form.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         // EXPOSE: decoded into the caller's type; serde's message may quote a value, so it is dropped.
-        serde_json::from_str(self.text().expose())
-            .map_err(|_| Failure::config("the document does not have the form that this kind of secret needs"))
+        serde_json::from_str(self.text().expose()).map_err(|_| {
+            Failure::config("the document does not have the form that this kind of secret needs")
+        })
     }
 
     /// From a form of its own, which must serialize to an object.

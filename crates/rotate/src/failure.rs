@@ -87,11 +87,15 @@ impl Failure {
     pub fn advice(&self) -> &str {
         self.advice.as_deref().unwrap_or(match self.kind {
             FailureKind::Transient => "It is tried again by itself.",
-            FailureKind::Permanent => "Compare what the target asks of a credential with the rotation settings.",
+            FailureKind::Permanent => {
+                "Compare what the target asks of a credential with the rotation settings."
+            }
             FailureKind::Denied => "Grant the rotator what the message names, then `coffre rotate resume`.",
             FailureKind::Config => "Correct what the message names, then `coffre rotate resume`.",
             FailureKind::Conflict => "It is decided again by itself.",
-            FailureKind::Fenced => "Look who else rotates this; after a restored snapshot see `coffre rotate status`.",
+            FailureKind::Fenced => {
+                "Look who else rotates this; after a restored snapshot see `coffre rotate status`."
+            }
         })
     }
 }
@@ -130,5 +134,26 @@ impl From<coffre_client::Error> for Failure {
 impl From<coffre_ambient::EntropyFailed> for Failure {
     fn from(_: coffre_ambient::EntropyFailed) -> Self {
         Self::transient("the system gives no randomness")
+    }
+}
+
+impl From<coffre_database::Error> for Failure {
+    /// Passwords, connection strings and statements are not in these errors.
+    fn from(error: coffre_database::Error) -> Self {
+        use coffre_database::ErrorKind as Database;
+        let kind = match error.kind() {
+            Database::Unavailable => FailureKind::Transient,
+            Database::PasswordRefused => FailureKind::Permanent,
+            Database::Unauthenticated | Database::Denied => FailureKind::Denied,
+            Database::Fenced => FailureKind::Fenced,
+            Database::Invalid | Database::Failed => FailureKind::Config,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<coffre_rotation::DocumentError> for Failure {
+    fn from(error: coffre_rotation::DocumentError) -> Self {
+        Self::config(error.to_string())
     }
 }

@@ -5,8 +5,10 @@
 
 mod document;
 mod failure;
+mod kv;
 mod target;
 
 pub use document::Document;
 pub use failure::{Failure, FailureKind};
+pub use kv::{ClientKv, Kv, Manage, Metadata, Version};
 pub use target::{At, BoxFuture, Drained, Progress, Target, Verdict, Which};

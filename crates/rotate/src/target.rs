@@ -30,6 +30,21 @@ pub struct At<'a> {
     pub entropy: &'a dyn Entropy,
 }
 
+impl At<'_> {
+    /// The number of the generation that PREPARE makes.
+    #[must_use]
+    pub fn next_gen(&self) -> u64 {
+        self.record.gens.saturating_add(1)
+    }
+
+    /// The material of a generation that was active, if the record still has it: what [`Target::retire`] takes back.
+    /// Otherwise it stands in [`At::earlier`].
+    #[must_use]
+    pub fn old_material(&self, gen_no: u64) -> Option<&SecretText> {
+        self.record.retiring_gen(gen_no)?.material.as_ref()
+    }
+}
+
 /// What a kind of secret does in each phase of a rotation. The machine decides about phases, gates and times; the
 /// engine writes the record before each call and the document after it. A target only acts and says what a document
 /// looks like.
@@ -42,16 +57,13 @@ pub trait Target: Send + Sync {
 
     /// PREPARE: draws new material and, for a pair, chooses the principal that is not active. Nothing leaves the process:
     /// the engine writes the answer into the record before anything else happens (G1).
-    /// `pending.gen` must be [`At::next_gen`].
+    /// `pending.gen_no` must be [`At::next_gen`].
     fn prepare<'a>(&'a self, at: At<'a>) -> BoxFuture<'a, Result<Pending, Failure>>;
 
     /// A person brings the material (`rotate provide`): checks its form. Refused by all kinds but `external`.
-    fn provide<'a>(
-        &'a self,
-        _at: At<'a>,
-        _material: SecretText,
-    ) -> BoxFuture<'a, Result<Pending, Failure>> {
-        let refusal = Failure::config("this kind of secret draws its own material; there is nothing to provide");
+    fn provide<'a>(&'a self, _at: At<'a>, _material: SecretText) -> BoxFuture<'a, Result<Pending, Failure>> {
+        let refusal =
+            Failure::config("this kind of secret draws its own material; there is nothing to provide");
         Box::pin(std::future::ready(Err(refusal)))
     }
 
@@ -64,7 +76,8 @@ pub trait Target: Send + Sync {
     fn verify<'a>(&'a self, at: At<'a>, pending: &'a Pending) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// PUBLISH: the document in which the pending generation is accepted but not used yet. `None`: nothing to
-    /// publish for this kind, the machine passes on at once. Pure; the engine sets `epoch` and `_w`.
+    /// publish for this kind, the machine passes on at once. Pure. In every document that a target gives, the engine sets
+    /// `target`, `epoch` and `_w`; the target sets `schema` (`credential/1` with `gen`, or `keyring/1`) and the rest.
     fn publish(&self, _at: At<'_>, _pending: &Pending) -> Result<Option<Document>, Failure> {
         Ok(None)
     }
@@ -73,25 +86,15 @@ pub trait Target: Send + Sync {
     /// With `at.record`'s reason `compromised` the old generation must be gone from it.
     fn promote(&self, at: At<'_>, pending: &Pending) -> Result<Document, Failure>;
 
-    /// Which generation a document holds as active; `None` if it does not say (it was written by hand). By default
-    /// the number in its field `gen`.
-    fn active(&self, document: &Document) -> Option<u64> {
-        document.get("gen")
-    }
-
     /// DRAIN: what the target itself sees of the old generation's use. Gates of time and of acknowledgements are the
     /// machine's.
-    fn drained<'a>(&'a self, _at: At<'a>, _gen: u64) -> BoxFuture<'a, Result<Drained, Failure>> {
+    fn drained<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<Drained, Failure>> {
         Box::pin(std::future::ready(Ok(Drained::Unseen)))
     }
 
     /// RETIRE: from now on the old generation must not be accepted. The effect (fenced), and the document without that
     /// generation if it was in there.
-    fn retire<'a>(
-        &'a self,
-        at: At<'a>,
-        generation: u64,
-    ) -> BoxFuture<'a, Result<Option<Document>, Failure>>;
+    fn retire<'a>(&'a self, at: At<'a>, gen_no: u64) -> BoxFuture<'a, Result<Option<Document>, Failure>>;
 
     /// REENCRYPT: one batch, from where the last one stopped.
     fn reencrypt<'a>(
@@ -103,12 +106,12 @@ pub trait Target: Send + Sync {
     }
 
     /// Before DESTROY: what still forbids to destroy a generation's material for good.
-    fn may_destroy<'a>(&'a self, _at: At<'a>, _gen: u64) -> BoxFuture<'a, Result<Verdict, Failure>> {
+    fn may_destroy<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<Verdict, Failure>> {
         Box::pin(std::future::ready(Ok(Verdict::default())))
     }
 
     /// DESTROY: what lies outside the store. The engine destroys the versions that hold the bytes, and reads them back.
-    fn destroy<'a>(&'a self, _at: At<'a>, _gen: u64) -> BoxFuture<'a, Result<(), Failure>> {
+    fn destroy<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -120,16 +123,16 @@ pub trait Target: Send + Sync {
         pending: &'a Pending,
     ) -> BoxFuture<'a, Result<Option<Document>, Failure>>;
 
-    /// Between PROMOTE and RETIRE: the document in which `generation` (the one before) is active again and the newer
+    /// Between PROMOTE and RETIRE: the document in which `gen_no` (the one before) is active again and the newer
     /// one still accepted. `at.earlier` is the document in which it was. Pure.
-    fn rollback(&self, at: At<'_>, generation: u64) -> Result<Document, Failure>;
+    fn rollback(&self, at: At<'_>, gen_no: u64) -> Result<Document, Failure>;
 
     /// Whether material works now, on the consumer's own path. `Ok(false)` only if the target itself refused it.
     fn works<'a>(&'a self, at: At<'a>, which: Which<'a>) -> BoxFuture<'a, Result<bool, Failure>>;
 
     /// After a person changed a key at its provider: whether the old one is refused there (negative probe). `Ok(true)`
     /// is what we want. Kinds that retire by themselves need no confirmation.
-    fn revoked<'a>(&'a self, _at: At<'a>, _gen: u64) -> BoxFuture<'a, Result<bool, Failure>> {
+    fn revoked<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(std::future::ready(Ok(true)))
     }
 
