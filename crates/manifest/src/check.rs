@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Entry, Kind, Manifest, Mode};
+use crate::model::{Entry, Manifest};
 use crate::parse::{Lines, Problem};
 use crate::paths::{is_app_name, is_environment_name, is_mount_path, is_secret_path, is_variable_name};
 use crate::policies::audience;
+use crate::rotation;
 
 /// Everything that is wrong with the manifest, in file order.
 pub(crate) fn problems(manifest: &Manifest, lines: &Lines) -> Vec<Problem> {
@@ -27,6 +28,9 @@ pub(crate) fn problems(manifest: &Manifest, lines: &Lines) -> Vec<Problem> {
     }
     duplicates(manifest, lines, &mut found);
     references(manifest, lines, &mut found);
+    for (keys, message) in rotation::problems(manifest) {
+        found.add(lines.at(&keys), message);
+    }
     found.0.sort_by_key(|problem| problem.line);
     found.0
 }
@@ -90,14 +94,6 @@ fn entry_problems(entry: &Entry) -> Vec<String> {
     }
     if let Some(dynamic) = entry.dynamic.as_ref().filter(|dynamic| !is_app_name(&dynamic.role)) {
         found.push(format!("role `{}` is not a name; use lower-case letters, digits, - and _", dynamic.role));
-    }
-    if let Some(rotation) = &entry.rotation {
-        if rotation.mode == Mode::Automatic && rotation.every.is_none() {
-            found.push("rotates automatically but does not say how often; add every = \"30d\"".to_owned());
-        }
-        if rotation.token_lifetime.is_some() && entry.kind != Kind::SigningKey {
-            found.push("has a token_lifetime, which only a signing-key can have".to_owned());
-        }
     }
     found
 }

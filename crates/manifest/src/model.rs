@@ -1,6 +1,7 @@
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
+use crate::rotation::{Notifications, Project, Rotation};
 use crate::template::Template;
 
 /// A sound manifest; made by [`Manifest::parse`] or [`Manifest::new`].
@@ -12,6 +13,8 @@ pub struct Manifest {
     pub(crate) entries: Vec<Entry>,
     pub(crate) config: Vec<String>,
     pub(crate) dotenv: Dotenv,
+    pub(crate) rotation: Project,
+    pub(crate) notifications: Notifications,
 }
 
 impl Manifest {
@@ -56,15 +59,22 @@ impl Manifest {
     pub const fn dotenv(&self) -> &Dotenv {
         &self.dotenv
     }
+
+    /// Who is told what about rotations.
+    #[must_use]
+    pub const fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
 }
 
 /// `[dotenv]`: what was decided about the files that the application is migrated from.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dotenv {
     /// The release of python-dotenv that the application uses, as `1.2.4`.
     pub release: Option<String>,
     /// Variables (or places, `.env:7`) of which migration's reading is right, although others read them differently.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
 }
 
@@ -177,48 +187,39 @@ impl Priority {
     }
 }
 
-/// `rotation = { mode, every, token_lifetime }`.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rotation {
-    /// Who starts it.
-    pub mode: Mode,
-    /// How often; required for automatic rotation.
-    pub every: Option<Period>,
-    /// How long something signed with the key stays valid: how long an old key must still be accepted.
-    pub token_lifetime: Option<Period>,
-}
-
-/// Who starts a rotation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// A person; `every` is when to remind them.
-    Manual,
-    /// The schedule.
-    Automatic,
-}
-
-impl Mode {
-    /// The word in the file.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::Automatic => "automatic",
-        }
-    }
-}
-
 /// `dynamic = { role, ttl }`: credentials that an engine makes on demand. As long as no engine makes them, the
 /// document at the entry's path holds the whole value (see [`Source::Dynamic`](crate::Source::Dynamic)).
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dynamic {
     /// The engine's role.
     pub role: String,
     /// How long a credential lives.
     pub ttl: Period,
+    /// Where the engine is mounted; `database` unless this says otherwise.
+    pub mount: Option<String>,
+    /// The environments in which the engine makes them; production unless this says otherwise. Elsewhere the document
+    /// holds the value, and a role of production is out of reach of other environments' policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<String>,
+    /// How many may live at once before making another halts; 20.
+    pub max_live_leases: Option<u32>,
+    /// How many may be made in a minute; 6.
+    pub per_minute: Option<u32>,
+}
+
+impl Dynamic {
+    /// Of a role at the usual mount, in production.
+    #[must_use]
+    pub const fn of(role: String, ttl: Period) -> Self {
+        Self { role, ttl, mount: None, environments: Vec::new(), max_live_leases: None, per_minute: None }
+    }
+
+    /// Where the engine is mounted, without slashes at its ends.
+    #[must_use]
+    pub fn mount(&self) -> &str {
+        self.mount.as_deref().unwrap_or("database")
+    }
 }
 
 /// `local = "env"`.

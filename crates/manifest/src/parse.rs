@@ -3,9 +3,11 @@ use std::fmt;
 
 use serde::Deserialize;
 use toml::Spanned;
+use toml_edit::TableLike;
 
 use crate::check;
-use crate::model::{Dotenv, Dynamic, Entry, Kind, Local, Manifest, Priority, Rotation};
+use crate::model::{Dotenv, Dynamic, Entry, Kind, Local, Manifest, Priority};
+use crate::rotation::{Notifications, Project, Rotation};
 use crate::template::Template;
 
 /// Why a manifest was refused: every problem, in file order.
@@ -56,6 +58,10 @@ struct Raw {
     config: RawConfig,
     #[serde(default)]
     dotenv: Dotenv,
+    #[serde(default)]
+    rotation: Project,
+    #[serde(default)]
+    notifications: Notifications,
 }
 
 #[derive(Deserialize, Default)]
@@ -88,12 +94,35 @@ pub(crate) struct Lines {
     pub(crate) environments: Option<usize>,
     pub(crate) entries: Vec<usize>,
     pub(crate) config: Vec<usize>,
+    /// The file, to look up the line of anything else.
+    text: Option<String>,
+}
+
+impl Lines {
+    /// The line of the table or value that these keys lead to, or of the last on the way that there is.
+    pub(crate) fn at(&self, keys: &[&str]) -> Option<usize> {
+        let text = self.text.as_deref()?;
+        let document = toml_edit::Document::parse(text).ok()?;
+        let mut table: &dyn TableLike = document.as_table();
+        let mut found = None;
+        for key in keys {
+            let Some((name, item)) = table.get_key_value(key) else { break };
+            found = item.as_table().and_then(toml_edit::Table::span).or_else(|| name.span()).or(found);
+            let Some(next) = item.as_table_like() else { break };
+            table = next;
+        }
+        found.map(|span| line_at(text, span.start))
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 impl Manifest {
     /// Reads `coffre.toml`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let line_at = |offset: usize| 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        let line_at = |offset: usize| line_at(text, offset);
         let raw: Raw = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| line_at(span.start));
             Invalid { problems: vec![Problem { line, message: error.message().to_owned() }] }
@@ -106,6 +135,7 @@ impl Manifest {
             environments: Some(line_at(raw.environments.span().start)),
             entries: entries.iter().map(|(name, _)| line_at(name.span().start)).collect(),
             config: raw.config.names.iter().map(|name| line_at(name.span().start)).collect(),
+            text: Some(text.to_owned()),
         };
         let manifest = Self {
             app: raw.app.into_inner(),
@@ -117,6 +147,8 @@ impl Manifest {
                 .collect(),
             config: raw.config.names.into_iter().map(Spanned::into_inner).collect(),
             dotenv: raw.dotenv,
+            rotation: raw.rotation,
+            notifications: raw.notifications,
         };
         manifest.sound(&lines)
     }
@@ -128,8 +160,16 @@ impl Manifest {
         entries: Vec<Entry>,
         config: Vec<String>,
     ) -> Result<Self, Invalid> {
-        let manifest =
-            Self { app: app.into(), mount: None, environments, entries, config, dotenv: Dotenv::default() };
+        let manifest = Self {
+            app: app.into(),
+            mount: None,
+            environments,
+            entries,
+            config,
+            dotenv: Dotenv::default(),
+            rotation: Project::default(),
+            notifications: Notifications::default(),
+        };
         manifest.sound(&Lines::default())
     }
 

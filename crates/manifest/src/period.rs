@@ -2,11 +2,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A length of time as people write it: `90d`, `24h`, `1h30m`. Units: `s`, `m`, `h`, `d` (24 hours), `w`.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Period {
     text: String,
     length: Duration,
@@ -46,6 +46,12 @@ impl TryFrom<String> for Period {
 
     fn try_from(text: String) -> Result<Self, BadPeriod> {
         text.parse()
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.text
     }
 }
 

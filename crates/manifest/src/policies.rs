@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::model::Manifest;
 
 /// A policy that follows from the manifest.
@@ -50,36 +52,98 @@ impl Manifest {
 
     fn read_policy(&self, environment: &str) -> Policy {
         let (app, mount) = (self.app(), self.mount());
-        Policy {
-            name: format!("{app}-{}-read", audience(environment)),
-            text: format!(
-                r#"# Follows from coffre.toml: what {app} may read in {environment}.
+        let mut text = format!(
+            r#"# Follows from coffre.toml: what {app} may read in {environment}. Of the bookkeeping under _rot it reads how fresh its
+# copies must be, and says what it uses.
 path "{mount}/data/{environment}/*" {{
   capabilities = ["read"]
 }}
 path "{mount}/metadata/{environment}/*" {{
   capabilities = ["read", "list"]
 }}
+path "{mount}/data/{environment}/_rot/*" {{
+  capabilities = ["deny"]
+}}
+path "{mount}/metadata/{environment}/_rot/*" {{
+  capabilities = ["deny"]
+}}
+path "{mount}/data/{environment}/_rot/policy" {{
+  capabilities = ["read"]
+}}
+path "{mount}/data/{environment}/_rot/ack/*" {{
+  capabilities = ["create", "update"]
+}}
 "#
-            ),
+        );
+        // One character wider than need be: a rule for exactly that path would bind a token with the other policy as well.
+        for path in self.of_the_engine() {
+            text.push_str(&format!(
+                "path \"{mount}/data/{environment}/{path}*\" {{\n  capabilities = [\"deny\"]\n}}\n"
+            ));
         }
+        text.push_str(&self.dynamic_rules(environment));
+        Policy { name: format!("{app}-{}-read", audience(environment)), text }
     }
 
     fn rotate_policy(&self, environment: &str) -> Policy {
         let (app, mount) = (self.app(), self.mount());
-        Policy {
-            name: format!("{app}-{}-rotate", audience(environment)),
-            text: format!(
-                r#"# Follows from coffre.toml: what the rotation of {app} may do in {environment}. It adds versions; it removes none.
+        let mut text = format!(
+            r#"# Follows from coffre.toml: what the rotation of {app} may do in {environment}. It adds versions and destroys old ones;
+# it deletes nothing but acknowledgements.
 path "{mount}/data/{environment}/*" {{
   capabilities = ["create", "read", "update", "patch"]
 }}
 path "{mount}/metadata/{environment}/*" {{
-  capabilities = ["read", "list"]
+  capabilities = ["create", "read", "update", "patch", "list"]
+}}
+path "{mount}/destroy/{environment}/*" {{
+  capabilities = ["update"]
 }}
 "#
-            ),
+        );
+        // Named one by one, so that a token with the other policy as well is not bound by what that denies.
+        for name in ["policy", "freeze", "enabled", "rec/*", "hist/*", "rollout/*"] {
+            text.push_str(&format!(
+                "path \"{mount}/data/{environment}/_rot/{name}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"patch\"]\n}}\npath \"{mount}/metadata/{environment}/_rot/{name}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"patch\", \"list\"]\n}}\n"
+            ));
         }
+        text.push_str(&format!(
+            r#"path "{mount}/data/{environment}/_rot/ack/*" {{
+  capabilities = ["create", "read", "update", "delete"]
+}}
+path "{mount}/metadata/{environment}/_rot/ack/*" {{
+  capabilities = ["create", "read", "update", "delete", "list"]
+}}
+"#
+        ));
+        for path in self.of_the_engine() {
+            text.push_str(&format!(
+                "path \"{mount}/data/{environment}/{path}\" {{\n  capabilities = [\"read\"]\n}}\n"
+            ));
+        }
+        text.push_str(&self.dynamic_rules(environment));
+        Policy { name: format!("{app}-{}-rotate", audience(environment)), text }
+    }
+
+    /// The documents of the rotation itself, which the application has no business with: with which databases are
+    /// administered, and people told.
+    pub(crate) fn of_the_engine(&self) -> BTreeSet<&str> {
+        let postgresql = self.rotation.postgresql.values().map(|server| &server.admin);
+        let redis = self.rotation.redis.values().map(|server| &server.admin);
+        let webhooks = self.notifications.webhook.iter();
+        let webhooks =
+            webhooks.flat_map(|webhook| [&webhook.url_from, &webhook.secret].into_iter().flatten());
+        let email = self.notifications.smtp.iter().filter_map(|email| email.credentials.as_ref());
+        postgresql.chain(redis).chain(webhooks).chain(email).map(String::as_str).collect()
+    }
+
+    /// The roles of which credentials are made on demand in the environment.
+    fn dynamic_rules(&self, environment: &str) -> String {
+        let dynamic = self.entries.iter().filter_map(|entry| entry.dynamic.as_ref());
+        let here = dynamic.filter(|dynamic| self.is_dynamic_in(dynamic, environment));
+        let places: BTreeSet<_> =
+            here.map(|dynamic| format!("{}/creds/{}", dynamic.mount(), dynamic.role)).collect();
+        places.iter().map(|place| format!("path \"{place}\" {{\n  capabilities = [\"read\"]\n}}\n")).collect()
     }
 }
 

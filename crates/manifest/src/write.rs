@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
-use crate::model::{Entry, Kind, Manifest, Priority};
+use crate::model::{Dotenv, Entry, Kind, Manifest, Priority};
 use crate::parse::{Invalid, Problem};
+use crate::rotation::{Notifications, Project, Rotation};
 
 const HEAD: &str = "\
 # What this application reads from its environment, where each secret lives in the vault, and how it changes.
@@ -32,6 +34,9 @@ impl Manifest {
             for (name, value) in fields(entry) {
                 let _ = writeln!(text, "{name} = {value}");
             }
+            if let Some(rotation) = entry.rotation.as_ref().filter(|rotation| !is_short(rotation)) {
+                let _ = write!(text, "\n{}", section(&["secret", &entry.name, "rotation"], rotation));
+            }
         }
         text.push_str("\n# Not secret: stays in the environment.\n[config]\nnames = [\n");
         for name in &self.config {
@@ -39,6 +44,19 @@ impl Manifest {
             let _ = writeln!(text, "    {},", Value::from(name.as_str()));
         }
         text.push_str("]\n");
+        if self.dotenv != Dotenv::default() {
+            let _ = write!(text, "\n{}", section(&["dotenv"], &self.dotenv));
+        }
+        if self.rotation != Project::default() {
+            let _ = write!(
+                text,
+                "\n# What holds for all that rotates.\n{}",
+                section(&["rotation"], &self.rotation)
+            );
+        }
+        if self.notifications != Notifications::default() {
+            let _ = write!(text, "\n# Who is told.\n{}", section(&["notifications"], &self.notifications));
+        }
         text
     }
 
@@ -54,6 +72,12 @@ impl Manifest {
             let mut table = Table::new();
             for (name, value) in fields(entry) {
                 table.insert(name, Item::Value(value));
+            }
+            if let Some(rotation) = entry.rotation.as_ref().filter(|rotation| !is_short(rotation)) {
+                let made: DocumentMut = section(&["rotation"], rotation).parse().unwrap_or_default();
+                // On one line: tables below tables would be written behind everything that is there.
+                let made = made.get("rotation").cloned().and_then(|item| item.into_value().ok());
+                table.extend(made.map(|value| ("rotation", value)));
             }
             secrets.insert(&entry.name, Item::Table(table));
         }
@@ -90,7 +114,7 @@ fn fields(entry: &Entry) -> Vec<(&'static str, Value)> {
     if entry.priority != Priority::Medium {
         fields.push(("priority", entry.priority.word().into()));
     }
-    if let Some(rotation) = &entry.rotation {
+    if let Some(rotation) = entry.rotation.as_ref().filter(|rotation| is_short(rotation)) {
         let mut table = InlineTable::new();
         table.insert("mode", rotation.mode.word().into());
         for (name, period) in [("every", &rotation.every), ("token_lifetime", &rotation.token_lifetime)] {
@@ -104,6 +128,19 @@ fn fields(entry: &Entry) -> Vec<(&'static str, Value)> {
         let mut table = InlineTable::new();
         table.insert("role", dynamic.role.as_str().into());
         table.insert("ttl", dynamic.ttl.text().into());
+        if let Some(mount) = &dynamic.mount {
+            table.insert("mount", mount.as_str().into());
+        }
+        if !dynamic.environments.is_empty() {
+            table.insert("environments", array(&dynamic.environments).into());
+        }
+        for (name, limit) in
+            [("max_live_leases", dynamic.max_live_leases), ("per_minute", dynamic.per_minute)]
+        {
+            if let Some(limit) = limit {
+                table.insert(name, i64::from(limit).into());
+            }
+        }
         fields.push(("dynamic", Value::InlineTable(table)));
     }
     if let Some(template) = &entry.template {
@@ -113,6 +150,23 @@ fn fields(entry: &Entry) -> Vec<(&'static str, Value)> {
         fields.push(("local", "env".into()));
     }
     fields
+}
+
+/// Whether it is what stands on one line: who starts it, how often, how long tokens live.
+fn is_short(rotation: &Rotation) -> bool {
+    let Rotation { mode, every, token_lifetime, .. } = rotation.clone();
+    *rotation == Rotation { every, token_lifetime, ..Rotation::of(mode) }
+}
+
+/// A table and those below it, with their headers.
+fn section(keys: &[&str], value: &impl Serialize) -> String {
+    let Some((last, above)) = keys.split_last() else { return String::new() };
+    let Ok(value) = toml::Value::try_from(value) else { return String::new() };
+    let nest = |inner: toml::Value, key: &&str| {
+        toml::Value::Table([((*key).to_owned(), inner)].into_iter().collect())
+    };
+    let whole = above.iter().rev().fold(nest(value, last), nest);
+    toml::to_string(&whole).unwrap_or_default()
 }
 
 fn array(names: &[String]) -> Array {

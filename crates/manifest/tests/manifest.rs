@@ -103,12 +103,26 @@ fn policies_follow_and_are_least_privilege() {
         paths.iter().map(|(path, rule)| (path.to_string(), capabilities(rule))).collect()
     };
     let read = rules("atmr-api-read");
-    assert_eq!(read["atmr/data/prod/*"], ["read"]);
-    assert_eq!(read["atmr/metadata/prod/*"], ["read", "list"]);
-    assert_eq!(read.len(), 2);
+    for (path, capabilities) in [
+        ("atmr/data/prod/*", &["read"][..]),
+        ("atmr/metadata/prod/*", &["read", "list"]),
+        ("atmr/data/prod/_rot/*", &["deny"]),
+        ("atmr/metadata/prod/_rot/*", &["deny"]),
+        ("atmr/data/prod/_rot/policy", &["read"]),
+        ("atmr/data/prod/_rot/ack/*", &["create", "update"]),
+        ("database/creds/atmr-api", &["read"]),
+    ] {
+        assert_eq!(read[path], capabilities, "{path}");
+    }
+    assert_eq!(read.len(), 7);
     let rotate = rules("atmr-api-rotate");
     assert_eq!(rotate["atmr/data/prod/*"], ["create", "read", "update", "patch"]);
-    assert_eq!(rotate["atmr/metadata/prod/*"], ["read", "list"]);
+    assert_eq!(rotate["atmr/metadata/prod/*"], ["create", "read", "update", "patch", "list"]);
+    assert_eq!(rotate["atmr/destroy/prod/*"], ["update"]);
+    assert_eq!(rotate["atmr/metadata/prod/_rot/ack/*"], ["create", "read", "update", "delete", "list"]);
+    // The rules of the other policy that deny must not be for the same path: deny would win.
+    assert!(rotate.keys().all(|path| read.get(path).is_none_or(|rule| rule != &["deny"])));
+    assert!(!rules("atmr-dev-read").keys().any(|path| path.starts_with("database/")), "production's role");
     assert_eq!(rules("atmr-dev-read")["atmr/data/dev/*"], ["read"]);
     let dev: Vec<_> = manifest.policies("dev").into_iter().map(|policy| policy.name).collect();
     assert_eq!(dev, ["atmr-dev-read"]);
@@ -147,7 +161,7 @@ fn problems_name_their_line() {
             "leads back",
         ),
         (&format!("{head}[secret.A]\ntemplate = \"{{B\"\n"), 4, "without `}`"),
-        (&format!("{head}[secret.A]\npath = \"x\"\nrotation = {{ mode = \"automatic\" }}\n"), 3, "how often"),
+        (&format!("{head}[secret.A]\npath = \"x\"\nrotation = {{ mode = \"automatic\" }}\n"), 5, "how often"),
         (
             &format!("{head}[secret.A]\npath = \"x\"\nrotation = {{ mode = \"manual\", every = \"90\" }}\n"),
             5,
@@ -193,13 +207,12 @@ fn an_amended_file_keeps_its_comments() {
 }
 
 fn entry(name: String) -> impl Strategy<Value = Entry> {
-    let kinds = vec![Kind::SigningKey, Kind::Postgresql, Kind::External, Kind::Generic, Kind::Certificate];
+    let kinds = vec![Kind::SigningKey, Kind::EncryptionKey, Kind::External, Kind::Generic, Kind::Certificate];
     let priorities = vec![Priority::Critical, Priority::High, Priority::Medium, Priority::Low];
     let rotation = prop::option::of((any::<bool>(), "[1-9][0-9]?[smhdw]")).prop_map(|rotation| {
         rotation.map(|(automatic, every)| coffre_manifest::Rotation {
-            mode: if automatic { Mode::Automatic } else { Mode::Manual },
             every: every.parse().ok(),
-            token_lifetime: None,
+            ..coffre_manifest::Rotation::of(if automatic { Mode::Automatic } else { Mode::Manual })
         })
     });
     let template = prop::option::of("[a-z{}\"\\\\é#]{0,6}").prop_map(|text| {

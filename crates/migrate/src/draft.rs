@@ -164,5 +164,5 @@ fn rotation(name: &str, kind: Kind) -> Option<Rotation> {
         _ => return None,
     };
     let period = |text: Option<&str>| text.and_then(|text| text.parse().ok());
-    Some(Rotation { mode, every: period(every), token_lifetime: period(lifetime) })
+    Some(Rotation { every: period(every), token_lifetime: period(lifetime), ..Rotation::of(mode) })
 }
