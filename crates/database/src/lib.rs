@@ -9,7 +9,9 @@
 
 mod error;
 pub mod names;
+mod network;
 pub mod password;
+pub mod postgresql;
 pub mod redis;
 mod settings;
 pub mod statements;
@@ -21,6 +23,7 @@ use coffre_ambient::Wall;
 use coffre_secret::SecretText;
 
 pub use error::{Error, ErrorKind};
+pub use network::Network;
 pub use settings::{Limits, PasswordAuthentication, Plugin, Settings, Tls};
 
 /// A boxed future, as trait objects need it.
