@@ -112,14 +112,20 @@ async fn holders_at_the_same_time_leave_the_largest_fence() {
 #[tokio::test]
 async fn what_cannot_be_kept_or_proven_is_said_before_the_operator_relies_on_it() {
     let Some(server) = with_user(Keeps::AclFile) else { return };
+    admin(&server, Persistence::Proven).check_persistence().await.unwrap();
+    assert_eq!(
+        kind(admin(&server, Persistence::Rewrite).check_persistence().await),
+        Some(ErrorKind::Invalid)
+    );
     let wrong = admin(&server, Persistence::Rewrite).add("app", &text("x"), 1).await.unwrap_err();
     assert!(wrong.kind() == ErrorKind::Invalid && wrong.to_string().contains("declare `aclfile`"), "{wrong}");
-    assert_eq!(admin(&server, Persistence::AclFile).persist("app").await.unwrap(), Kept::Said);
+    assert_eq!(admin(&server, Persistence::AclFile).persist("app").await.unwrap(), Kept::Proven);
     let Some(server) = with_user(Keeps::ConfigFile) else { return };
     let wrong = admin(&server, Persistence::AclFile).persist("app").await.unwrap_err();
     assert!(wrong.kind() == ErrorKind::Invalid && wrong.to_string().contains("declare `rewrite`"), "{wrong}");
-    assert_eq!(admin(&server, Persistence::Rewrite).persist("app").await.unwrap(), Kept::Said);
+    assert_eq!(admin(&server, Persistence::Rewrite).persist("app").await.unwrap(), Kept::Proven);
     let Some(server) = with_user(Keeps::Nowhere) else { return };
+    assert!(admin(&server, Persistence::Proven).check_persistence().await.is_err());
     let nowhere = admin(&server, Persistence::Proven).add("app", &text("x"), 1).await.unwrap_err();
     assert!(nowhere.to_string().contains("forgets users"), "{nowhere}");
     assert_eq!(admin(&server, Persistence::Volatile).add("app", &text("x"), 1).await.unwrap(), Kept::Nowhere);

@@ -38,7 +38,7 @@ impl Account {
 /// paused and comes back with a smaller one gets [`ErrorKind::Fenced`] and changes nothing. The fence is as durable as
 /// the server's data.
 ///
-/// Needs a user with `+acl|setuser +acl|getuser +acl|save +config|get +config|rewrite +client|kill +info +get +set
+/// Needs a user with `+acl|setuser +acl|getuser +acl|save +acl|whoami +acl|dryrun +config|get +config|rewrite +client|kill +info +get +set
 /// +watch +unwatch +multi +exec` on `~_rot:fence:*`.
 pub struct Admin {
     server: Server,
@@ -113,11 +113,44 @@ impl Admin {
             Reply::Error(code, detail) if code == "LOADING" || code == "NOAUTH" => {
                 Err(session::refused("the probe", &code, &detail))
             }
-            Reply::Error(_, detail) if detail.starts_with("unknown command") => {
-                Err(Error::new(ErrorKind::Invalid, "this Redis does not know the command of the probe"))
-            }
+            Reply::Error(_, detail) if detail.starts_with("unknown command") => Err(unknown_command()),
             _ => Ok(true),
         }
+    }
+
+    /// Whether the user is refused this command, which is never carried out: it is only queued (`MULTI`, `DISCARD`), and
+    /// Redis looks at rights when it queues. Where the user may not use `MULTI`, the administrator asks (`ACL DRYRUN`,
+    /// Redis 7).
+    pub async fn denies(&self, user: &str, password: &SecretText, command: &[String]) -> Result<bool, Error> {
+        rules::check_name(user)?;
+        let arguments = words(command)?;
+        let queued = self
+            .server
+            .with_user(user, password, async |session| {
+                if matches!(session.ask(&[b"MULTI"]).await?, Reply::Error(..)) {
+                    return Ok(None);
+                }
+                session.ask(&arguments).await.map(Some)
+            })
+            .await?;
+        match queued {
+            Some(Reply::Error(code, _)) if code == "NOPERM" => Ok(true),
+            Some(Reply::Error(_, detail)) if detail.starts_with("unknown command") => Err(unknown_command()),
+            Some(_) => Ok(false),
+            None => self.dry_run(user, &arguments).await,
+        }
+    }
+
+    async fn dry_run(&self, user: &str, arguments: &[&[u8]]) -> Result<bool, Error> {
+        let mut command: Vec<&[u8]> = vec![b"ACL", b"DRYRUN", user.as_bytes()];
+        command.extend(arguments);
+        let reply = self.server.with(async |session| session.run(&command).await).await?;
+        Ok(reply.text() != Some("OK"))
+    }
+
+    /// What would stop [`add`](Self::add) from being written down, without writing anything.
+    pub async fn check_persistence(&self) -> Result<(), Error> {
+        self.server.with(async |session| persist::check(&self.server, session, self.persistence).await).await
     }
 
     async fn change(&self, user: &str, change: Change<'_>, fence: u64) -> Result<Kept, Error> {
@@ -139,6 +172,17 @@ impl Admin {
         let hashes = now.as_ref().map(|account| account.hashes.as_slice());
         persist::keep_surely(&self.server, session, self.persistence, Expected { user, hashes }).await
     }
+}
+
+fn words(command: &[String]) -> Result<Vec<&[u8]>, Error> {
+    if command.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, "a probe is a command with its arguments"));
+    }
+    Ok(command.iter().map(String::as_bytes).collect())
+}
+
+fn unknown_command() -> Error {
+    Error::new(ErrorKind::Invalid, "this Redis does not know the command of the probe")
 }
 
 /// Makes the change if the fence allows it; `false` if the fence moved meanwhile and nothing was done.

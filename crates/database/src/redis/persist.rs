@@ -21,9 +21,9 @@ pub enum Persistence {
     /// the others has to be declared.
     #[default]
     Proven,
-    /// It has an `aclfile`: `ACL SAVE`.
+    /// It has an `aclfile`: `ACL SAVE`. Its file is read where that can be done, but need not be.
     AclFile,
-    /// It has none, but a configuration file: `CONFIG REWRITE`.
+    /// It has none, but a configuration file: `CONFIG REWRITE`. As above.
     Rewrite,
     /// Not at all: a restart loses all changes. Somebody else brings the users back.
     Volatile,
@@ -75,11 +75,57 @@ pub(super) async fn keep_surely(
     declared: Persistence,
     expected: Expected<'_>,
 ) -> Result<Kept, Error> {
-    let way = match declared {
-        Persistence::Volatile => return Ok(Kept::Nowhere),
-        _ => way(session).await?,
+    let (way, must) = match decided(session, declared).await? {
+        None => return Ok(Kept::Nowhere),
+        Some(decided) => decided,
     };
+    let path = match way {
+        Way::AclFile(path) => {
+            session.run(&[b"ACL", b"SAVE"]).await?;
+            path
+        }
+        Way::Rewrite => {
+            somewhere(rewrite(session).await?)?;
+            config_file(session).await?
+        }
+    };
+    match read(server, Path::new(&path)).await {
+        Some(text) if holds(&text, expected) => Ok(Kept::Proven),
+        // Declared: what lies there may be another machine's file.
+        _ if !must => Ok(Kept::Said),
+        None => Err(unread()),
+        Some(_) => Err(Error::new(
+            ErrorKind::Failed,
+            "Redis said that it wrote its users down, but its file does not hold the change; if the file is another \
+             machine's, declare persistence as `aclfile` or `rewrite`",
+        )),
+    }
+}
+
+/// Whether users could be written down as declared, as far as can be seen without writing.
+pub(super) async fn check(
+    server: &Server,
+    session: &mut Session<'_>,
+    declared: Persistence,
+) -> Result<(), Error> {
+    let Some((way, must)) = decided(session, declared).await? else { return Ok(()) };
+    let path = match way {
+        Way::AclFile(path) => path,
+        Way::Rewrite => {
+            let path = config_file(session).await?;
+            // A server that does not tell its INFO is one that does not tell where its file is.
+            somewhere(if path.is_empty() && must { Kept::Nowhere } else { Kept::Said })?;
+            path
+        }
+    };
+    if must && read(server, Path::new(&path)).await.is_none() { Err(unread()) } else { Ok(()) }
+}
+
+/// The way, and whether it must be proven; `None`: nothing is to be written down.
+async fn decided(session: &mut Session<'_>, declared: Persistence) -> Result<Option<(Way, bool)>, Error> {
+    let way = if declared == Persistence::Volatile { None } else { way(session).await? };
     match (declared, way) {
+        (Persistence::Volatile, _) => Ok(None),
         (Persistence::AclFile, Some(Way::Rewrite)) => Err(invalid(
             "persistence is declared as `aclfile`, but this Redis has no ACL file: ACL SAVE would fail; declare `rewrite`",
         )),
@@ -87,21 +133,13 @@ pub(super) async fn keep_surely(
             "persistence is declared as `rewrite`, but this Redis has an ACL file: CONFIG REWRITE would say OK and lose \
              every user at the next restart; declare `aclfile`",
         )),
-        (Persistence::AclFile, _) => session.run(&[b"ACL", b"SAVE"]).await.map(|_| Kept::Said),
-        (Persistence::Rewrite, _) => somewhere(rewrite(session).await?),
-        (_, None) => Err(invalid(
+        (Persistence::Proven, None) => Err(invalid(
             "Redis does not tell how it keeps users (CONFIG GET aclfile is refused): declare persistence as `aclfile`, \
              `rewrite` or `volatile`",
         )),
-        (_, Some(Way::AclFile(path))) => {
-            session.run(&[b"ACL", b"SAVE"]).await?;
-            prove(server, Path::new(&path), expected).await
-        }
-        (_, Some(Way::Rewrite)) => {
-            somewhere(rewrite(session).await?)?;
-            let path = config_file(session).await?;
-            prove(server, Path::new(&path), expected).await
-        }
+        (Persistence::AclFile, None) => Ok(Some((Way::AclFile(String::new()), false))),
+        (Persistence::Rewrite, None) => Ok(Some((Way::Rewrite, false))),
+        (declared, Some(way)) => Ok(Some((way, declared == Persistence::Proven))),
     }
 }
 
@@ -137,34 +175,30 @@ fn somewhere(kept: Kept) -> Result<Kept, Error> {
     ))
 }
 
+/// Where the configuration lies; empty if the server has no file, or does not tell.
 async fn config_file(session: &mut Session<'_>) -> Result<String, Error> {
-    let info = session.run(&[b"INFO", b"server"]).await?;
+    let info = session.ask(&[b"INFO", b"server"]).await?;
     let line = info.text().and_then(|text| text.lines().find_map(|line| line.strip_prefix("config_file:")));
     Ok(line.unwrap_or_default().trim().to_owned())
 }
 
-/// Reads the file; never `ACL LOAD`, which would replace the users that are alive by those of the file.
-async fn prove(server: &Server, path: &Path, expected: Expected<'_>) -> Result<Kept, Error> {
-    let unread = || {
-        invalid(
-            "the file in which Redis keeps users cannot be read from here, so nothing proves that they outlive a restart: \
-             declare persistence as `aclfile` or `rewrite`",
-        )
-    };
+/// Reads the file if it is this machine's; never `ACL LOAD`, which would replace the users that are alive by those of
+/// the file.
+async fn read(server: &Server, path: &Path) -> Option<String> {
     if !server.local() || !path.is_absolute() {
-        return Err(unread());
+        return None;
     }
-    let file = tokio::fs::File::open(path).await.map_err(|_| unread())?;
+    let file = tokio::fs::File::open(path).await.ok()?;
     let mut text = String::new();
-    file.take(MAX_FILE).read_to_string(&mut text).await.map_err(|_| unread())?;
-    if holds(&text, expected) {
-        return Ok(Kept::Proven);
-    }
-    Err(Error::new(
-        ErrorKind::Failed,
-        "Redis said that it wrote its users down, but its file does not hold the change; if the file is another machine's, \
+    file.take(MAX_FILE).read_to_string(&mut text).await.ok()?;
+    Some(text)
+}
+
+fn unread() -> Error {
+    invalid(
+        "the file in which Redis keeps users cannot be read from here, so nothing proves that they outlive a restart: \
          declare persistence as `aclfile` or `rewrite`",
-    ))
+    )
 }
 
 /// Whether the file has the user with exactly these passwords, or has no such user.
