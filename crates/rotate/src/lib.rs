@@ -6,7 +6,9 @@
 mod document;
 mod failure;
 mod kv;
+pub mod notify;
 mod target;
+pub mod targets;
 
 pub use document::Document;
 pub use failure::{Failure, FailureKind};

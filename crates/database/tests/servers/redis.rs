@@ -1,6 +1,7 @@
 //! A real `redis-server` for tests, in each of the ways in which it keeps its users.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -86,12 +87,22 @@ impl Server {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         self.child = Some(child);
         for _ in 0..500 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            if self.is_ready() {
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }
         unreachable!("redis-server does not come up");
+    }
+
+    /// Whether it answers, and no longer that it is `LOADING` its data.
+    fn is_ready(&self) -> bool {
+        let mut answer = [0; 64];
+        let asked = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).and_then(|mut stream| {
+            stream.write_all(b"PING\r\n")?;
+            stream.read(&mut answer)
+        });
+        asked.is_ok_and(|read| read > 0) && !answer.starts_with(b"-LOADING")
     }
 
     /// Ends the process at once, as a crash does, and starts it with the files that are there.

@@ -49,7 +49,8 @@ impl Counts {
             "# HELP coffre_rotate_events_total What happened to rotating secrets.\n# TYPE coffre_rotate_events_total counter\n",
         );
         for (event, count) in self.events.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _infallible = writeln!(text, "coffre_rotate_events_total{{event=\"{}\"}} {count}", word(*event));
+            let _infallible =
+                writeln!(text, "coffre_rotate_events_total{{event=\"{}\"}} {count}", word(*event));
         }
         text.push_str(
             "# HELP coffre_rotate_notices_total Deliveries of notices.\n# TYPE coffre_rotate_notices_total counter\n",

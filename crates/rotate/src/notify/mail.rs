@@ -2,8 +2,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use coffre_rotation::EventKind;
 use coffre_secret::SecretText;
-use lettre::message::header::ContentType;
 use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
@@ -74,7 +74,9 @@ impl Mailer {
         let tls = match security {
             Security::None if local => Tls::None,
             Security::None => {
-                return Err(Failure::config("e-mail without TLS goes only to a server on this machine; use starttls or tls"));
+                return Err(Failure::config(
+                    "e-mail without TLS goes only to a server on this machine; use starttls or tls",
+                ));
             }
             Security::Starttls => Tls::Required(parameters(&host, ca.as_deref())?),
             Security::Tls => Tls::Wrapper(parameters(&host, ca.as_deref())?),
@@ -89,7 +91,8 @@ impl Mailer {
     }
 
     pub(super) async fn send(&self, notice: &Notice) -> Result<(), Refusal> {
-        let message = self.message(notice).ok_or_else(|| Refusal::Never("no mail could be made of it".to_owned()))?;
+        let message =
+            self.message(notice).ok_or_else(|| Refusal::Never("no mail could be made of it".to_owned()))?;
         let sent = tokio::time::timeout(ALL, self.transport.send(message)).await;
         // The server's words can quote what we sent, the login included.
         match sent {
@@ -99,9 +102,9 @@ impl Mailer {
                 let status = cause.status().map(|code| format!(" ({code})")).unwrap_or_default();
                 match cause.is_permanent() {
                     true => Err(Refusal::Never(format!("the mail server refused it{status}"))),
-                    false if cause.is_tls() || cause.is_client() => {
-                        Err(Refusal::Later("no TLS with the mail server, or it cannot do what was asked".to_owned()))
-                    }
+                    false if cause.is_tls() || cause.is_client() => Err(Refusal::Later(
+                        "no TLS with the mail server, or it cannot do what was asked".to_owned(),
+                    )),
                     false => Err(Refusal::Later(format!("the mail server did not take it{status}"))),
                 }
             }
@@ -127,7 +130,10 @@ fn parameters(host: &str, ca: Option<&str>) -> Result<TlsParameters, Failure> {
     let unusable = || Failure::config("the CA certificate for the mail server is not usable");
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(pem) = ca {
-        builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(|_| unusable())?);
+        builder =
+            builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(|_| unusable())?);
     }
-    builder.build_rustls().map_err(|_| Failure::config("there is no TLS for the mail server: no trust anchors, or its name is none"))
+    builder.build_rustls().map_err(|_| {
+        Failure::config("there is no TLS for the mail server: no trust anchors, or its name is none")
+    })
 }

@@ -161,7 +161,8 @@ impl Notifier {
     /// `None`: nothing waits.
     async fn deliver(&self) -> Option<Duration> {
         let _alone = self.sending.lock().await;
-        let rounds = self.channels.iter().map(|channel| channel.deliver(&*self.clock, &*self.entropy, &self.counts));
+        let rounds =
+            self.channels.iter().map(|channel| channel.deliver(&*self.clock, &*self.entropy, &self.counts));
         futures_util::future::join_all(rounds).await;
         let now = self.clock.boot();
         self.channels.iter().filter_map(|channel| channel.next(now)).min()

@@ -56,13 +56,20 @@ impl Notice {
 
     /// One line.
     pub(super) fn subject(&self) -> String {
-        format!("[coffre] {} ({} {}): {}", self.target, self.project, self.environment, sentence(self.event()))
+        format!(
+            "[coffre] {} ({} {}): {}",
+            self.target,
+            self.project,
+            self.environment,
+            sentence(self.event())
+        )
     }
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let Happening { at, event, rotation, phase, gen_no, old, fingerprints, consumers, actor, note, .. } =
-            &self.happening;
+        let Happening {
+            at, event, rotation, phase, gen_no, old, fingerprints, consumers, actor, note, ..
+        } = &self.happening;
         let mut text = format!("{} {}.\n", self.target, sentence(*event));
         if !note.is_empty() {
             let _infallible = write!(text, "\n{note}\n");
@@ -158,7 +165,10 @@ const fn sentence(event: EventKind) -> &'static str {
 }
 
 const fn lasts(event: EventKind) -> bool {
-    matches!(event, EventKind::Due | EventKind::Overdue | EventKind::Halted | EventKind::Drift | EventKind::GateWaiting)
+    matches!(
+        event,
+        EventKind::Due | EventKind::Overdue | EventKind::Halted | EventKind::Drift | EventKind::GateWaiting
+    )
 }
 
 const fn needs_a_person(event: EventKind) -> bool {

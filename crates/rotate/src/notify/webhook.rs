@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffre_ambient::Wall;
 use coffre_crypto::digest;
-use coffre_crypto::mac::Mac;
+use coffre_crypto::mac;
 use coffre_rotation::EventKind;
 use coffre_secret::{SecretText, SecretVec};
 use reqwest::{Client, Url};
@@ -41,17 +41,20 @@ pub struct Webhook {
 /// A webhook that was checked.
 pub(super) struct Sender {
     url: Url,
-    mac: Option<Mac>,
+    key: Option<SecretVec>,
     client: Client,
 }
 
 impl Sender {
     pub(super) fn new(settings: Webhook) -> Result<Self, Failure> {
         // EXPOSE: parsed; the address is shown without path and query, where secrets are.
-        let url = Url::parse(settings.url.expose()).map_err(|_| Failure::config("a webhook's address is not a URL"))?;
+        let url = Url::parse(settings.url.expose())
+            .map_err(|_| Failure::config("a webhook's address is not a URL"))?;
         let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if !(url.scheme() == "https" || url.scheme() == "http" && local) {
-            return Err(Failure::config("a webhook's address begins with https:// (http:// only on this machine)"));
+            return Err(Failure::config(
+                "a webhook's address begins with https:// (http:// only on this machine)",
+            ));
         }
         let tls = trust(settings.ca.as_deref())?;
         let client = Client::builder()
@@ -62,8 +65,8 @@ impl Sender {
             .user_agent("coffre")
             .build()
             .map_err(|_| Failure::config("a webhook's TLS settings are not usable"))?;
-        let mac = settings.key.as_ref().map(mac).transpose()?;
-        Ok(Self { url, mac, client })
+        let key = settings.key.as_ref().map(key).transpose()?;
+        Ok(Self { url, key, client })
     }
 
     /// For messages: only the host, because the path can be a secret.
@@ -82,12 +85,15 @@ impl Sender {
             .header("coffre-event", word(notice.event()))
             .header("webhook-id", &id)
             .header("webhook-timestamp", &stamp);
-        if let Some(mac) = &self.mac {
-            let tag = mac.tag(&[id.as_bytes(), b".", stamp.as_bytes(), b".", body.as_bytes()]);
+        if let Some(key) = &self.key {
+            // EXPOSE: the tag is made with the key.
+            let tag =
+                mac::tag_under(mac::Hash::Sha256, key.expose(), format!("{id}.{stamp}.{body}").as_bytes());
             request = request.header("webhook-signature", format!("v1,{}", STANDARD.encode(tag)));
         }
         // The cause names the address, which may be a secret.
-        let answer = request.body(body).send().await.map_err(|cause| Refusal::Later(network(&cause).to_owned()))?;
+        let answer =
+            request.body(body).send().await.map_err(|cause| Refusal::Later(network(&cause).to_owned()))?;
         // The body is nobody's business and may be endless: it is not read.
         match answer.status().as_u16() {
             200..=299 => Ok(()),
@@ -115,19 +121,19 @@ fn network(cause: &reqwest::Error) -> &'static str {
     }
 }
 
-fn mac(key: &SecretText) -> Result<Mac, Failure> {
-    // EXPOSE: the keyed state is made from the key.
+fn key(key: &SecretText) -> Result<SecretVec, Failure> {
+    // EXPOSE: decoded; the result is wrapped again.
     let text = key.expose().trim_end();
     let bytes = match text.strip_prefix("whsec_") {
-        Some(encoded) => STANDARD
-            .decode(encoded)
-            .map_err(|_| Failure::config("a webhook's key begins with whsec_, but what follows is not base64"))?,
+        Some(encoded) => STANDARD.decode(encoded).map_err(|_| {
+            Failure::config("a webhook's key begins with whsec_, but what follows is not base64")
+        })?,
         None => text.as_bytes().to_vec(),
     };
     if bytes.len() < 16 {
         return Err(Failure::config("a webhook's key has fewer than 16 bytes; draw a random one"));
     }
-    Ok(Mac::with_key(&SecretVec::new(bytes)))
+    Ok(SecretVec::new(bytes))
 }
 
 fn trust(ca: Option<&str>) -> Result<ClientConfig, Failure> {
@@ -139,6 +145,9 @@ fn trust(ca: Option<&str>) -> Result<ClientConfig, Failure> {
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             store.add(certificate.map_err(|_| unusable())?).map_err(|_| unusable())?;
+        }
+        if store.is_empty() {
+            return Err(unusable());
         }
         config.with_root_certificates(store)
     } else {

@@ -60,21 +60,30 @@ impl RedisTwoPassword {
         }
         if !self.probe.allowed.is_empty() && !self.admin.allows(user, new, &self.probe.allowed).await? {
             return Err(Failure::config(format!("Redis does not allow {user} the command of the probe"))
-                .advise("Give the user the right, or correct `probe.allowed`, then `coffre rotate resume`."));
+                .advise(
+                    "Give the user the right, or correct `probe.allowed`, then `coffre rotate resume`.",
+                ));
         }
         if !self.probe.denied.is_empty() && !self.admin.denies(user, new, &self.probe.denied).await? {
-            return Err(Failure::config(format!("Redis allows {user} the command that it must not be able to use"))
-                .advise("Take the right from the user, or correct `probe.denied`, then `coffre rotate resume`."));
+            return Err(Failure::config(format!(
+                "Redis allows {user} the command that it must not be able to use"
+            ))
+            .advise(
+                "Take the right from the user, or correct `probe.denied`, then `coffre rotate resume`.",
+            ));
         }
         Ok(())
     }
 
     /// Takes the old password away. After a compromise the connections go too: removing a password leaves them open.
     async fn retired(&self, at: At<'_>, gen_no: u64) -> Result<(), Failure> {
-        let old = at.old_material(gen_no).map(SecretText::duplicate).or_else(|| at.earlier.and_then(password_of));
+        let old =
+            at.old_material(gen_no).map(SecretText::duplicate).or_else(|| at.earlier.and_then(password_of));
         let Some(old) = old else {
-            return Err(Failure::config("the old password is in no document any more, so it cannot be taken away")
-                .advise("Remove it with ACL SETUSER (`!` and its hash) and save, then `coffre rotate resume`."));
+            return Err(Failure::config(
+                "the old password is in no document any more, so it cannot be taken away",
+            )
+            .advise("Remove it with ACL SETUSER (`!` and its hash) and save, then `coffre rotate resume`."));
         };
         if at.document.and_then(password_of).is_some_and(|active| same(&active, &old)) {
             return Err(Failure::conflict("the password to be taken away is the active one"));
@@ -134,10 +143,12 @@ impl RedisTwoPassword {
             findings.push(error.to_string());
         }
         match at.document.and_then(password_of) {
-            None => findings.push("the document has no password for Redis yet; put the present one into it".to_owned()),
+            None => findings
+                .push("the document has no password for Redis yet; put the present one into it".to_owned()),
             Some(active) => match self.admin.logs_in(&self.user, &active).await {
                 Ok(true) => {}
-                Ok(false) => findings.push(format!("Redis refuses the password of {} that is in the document", self.user)),
+                Ok(false) => findings
+                    .push(format!("Redis refuses the password of {} that is in the document", self.user)),
                 Err(error) => findings.push(error.to_string()),
             },
         }
@@ -185,8 +196,10 @@ impl Target for RedisTwoPassword {
     }
 
     fn rollback(&self, at: At<'_>, gen_no: u64) -> Result<Document, Failure> {
-        let old = at.old_material(gen_no).map(SecretText::duplicate).or_else(|| at.earlier.and_then(password_of));
-        let old = old.ok_or_else(|| Failure::config("the password from before is in no document any more"))?;
+        let old =
+            at.old_material(gen_no).map(SecretText::duplicate).or_else(|| at.earlier.and_then(password_of));
+        let old =
+            old.ok_or_else(|| Failure::config("the password from before is in no document any more"))?;
         Ok(self.with_password(at, &old, gen_no))
     }
 
