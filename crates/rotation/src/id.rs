@@ -1,3 +1,5 @@
+//! Ids of writes and of rotations.
+
 use std::fmt;
 
 use coffre_ambient::{Entropy, EntropyFailed, Wall};

@@ -7,6 +7,8 @@
 //! * [`Record`] is the state of one target, [`Ack`] what a consumer says, [`RotPolicy`] what rules an environment,
 //!   [`HistoryMonth`] the chained list of what happened, [`Facts`] what matters of a credential document.
 //! * [`keyring`] is the form that documents of signing and encryption keys have.
+//! * [`machine`] decides what is to be done next; [`Settings`] say how a target rotates, [`schedule`] when,
+//!   [`external`] who must be reminded, [`check`] what cannot work.
 //! * [`Target`], [`ConsumerId`] and [`paths`] name things.
 //!
 //! Threat model: whoever may write an acknowledgement (every consumer), a server that was restored from an older
@@ -15,14 +17,19 @@
 //! [`SecretText`](coffre_secret::SecretText): it is in no `Debug`, no error and no event.
 
 mod ack;
+pub mod check;
 mod consumer;
 mod credential;
+pub mod external;
 mod history;
 mod id;
 pub mod keyring;
+pub mod machine;
 pub mod paths;
 mod policy;
 mod record;
+pub mod schedule;
+mod settings;
 mod target;
 mod wire;
 mod words;
@@ -34,8 +41,10 @@ pub use history::{BrokenChain, ChainHead, EventKind, Happening, HistoryEvent, Hi
 pub use id::{RotationId, WriteId};
 pub use policy::{Blackout, Limits, RotPolicy};
 pub use record::{
-    AfterUndo, Claim, Gate, GateMode, Halt, HaltCode, MAX_RETIRING, Pending, Record, Retiring, Schedule,
+    AfterUndo, Claim, Gate, GateMode, Halt, HaltCode, MAX_RETIRING, Pending, Record, Repair, RepairReason,
+    Retiring, Schedule,
 };
+pub use settings::Settings;
 pub use target::{BadName, Target};
 pub use wire::{DocumentError, WireDocument};
 pub use words::{Kind, Phase, Reason};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{WireDocument, is_plain, length, some_length};
-use crate::{CLOCK_ALLOWANCE, Target, WriteId};
+use crate::{Target, WriteId};
 
 /// `_rot/policy`: what rules an environment. Consumers read their bounds from it, rotators everything.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -97,13 +97,6 @@ impl Default for RotPolicy {
             schedules: BTreeMap::new(),
             write: WriteId::default(),
         }
-    }
-}
-
-impl RotPolicy {
-    /// How long after a write every live consumer has it, or has nothing any more: `S + 2K`.
-    pub const fn settled(&self) -> Duration {
-        self.max_stale.saturating_add(CLOCK_ALLOWANCE.saturating_mul(2))
     }
 }
 

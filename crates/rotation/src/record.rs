@@ -18,7 +18,7 @@ pub(crate) const MAX_OUTBOX: usize = 64;
 
 /// `rot/1`: the state of one target, in `_rot/rec/<target>`. Each transition is one write of it under check-and-set.
 ///
-/// Beyond the fields of the format, optional ones: `gens`, `max_epoch`, `tries`, `after_undo`, `hist_seq`, `outbox`,
+/// Beyond the fields of the format, optional ones: `gens`, `max_epoch`, `tries`, `after_undo`, `exposed`, `repair`, `hist_seq`, `outbox`,
 /// `work`, and in `retiring` what belongs to each generation on its way out.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -83,6 +83,12 @@ pub struct Record {
     /// Where UNDO leads.
     #[serde(default)]
     pub after_undo: Option<AfterUndo>,
+    /// A write of the document that names or accepts the pending generation may have left us, and may still land.
+    #[serde(default)]
+    pub exposed: bool,
+    /// What the document must be made to say, outside of a rotation.
+    #[serde(default)]
+    pub repair: Option<Repair>,
     /// Events that are part of the chain and perhaps not yet in the history's document.
     #[serde(default)]
     pub outbox: Vec<HistoryEvent>,
@@ -121,6 +127,8 @@ impl Record {
             max_epoch: 0,
             tries: 0,
             after_undo: None,
+            exposed: false,
+            repair: None,
             outbox: Vec::new(),
             work: BTreeMap::new(),
         }
@@ -140,6 +148,7 @@ impl Record {
             retiring: self.retiring.iter().map(Retiring::duplicate).collect(),
             gate: self.gate.clone(),
             halt: self.halt.clone(),
+            schedule: self.schedule.clone(),
             hist_head: self.hist_head.clone(),
             outbox: self.outbox.clone(),
             work: self.work.clone(),
@@ -186,6 +195,7 @@ impl WireDocument for Record {
             (self.rotation.is_sound(), "`rotation` is not the id of a rotation"),
             (self.retiring.len() <= MAX_RETIRING, "too many generations are on their way out"),
             (self.outbox.len() <= MAX_OUTBOX, "too many events wait for the history"),
+            (is_plain(&self.schedule.reminded, 100), "`schedule.reminded` is too long"),
             (length_of_map(&self.work) <= 64 * 1024, "`work` is too long"),
             (history::is_hash(&self.hist_head) || self.hist_head.is_empty(), "hist_head is not a hash"),
             (self.active <= self.gens, "the active generation was never given out"),
@@ -320,6 +330,12 @@ pub struct Retiring {
     /// Nobody may depend on it any more: its material is known to others.
     #[serde(default)]
     pub compromised: bool,
+    /// A person says that it is revoked at its issuer.
+    #[serde(default)]
+    pub confirmed: bool,
+    /// The evidence for its destruction is complete.
+    #[serde(default)]
+    pub cleared: bool,
 }
 
 const fn drain() -> Phase {
@@ -395,6 +411,28 @@ impl Gate {
     }
 }
 
+/// Makes the document name a generation as active that it does not, or anew with a higher epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repair {
+    /// The generation: the active one, or one on its way out that is still accepted.
+    #[serde(rename = "gen")]
+    pub gen_no: u64,
+    /// Why.
+    pub why: RepairReason,
+}
+
+/// Why a document is repaired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepairReason {
+    /// A person wants the generation before back.
+    Rollback,
+    /// The active generation does not work, and the one before does.
+    Drift,
+    /// A person confirmed that the server was restored: the epoch goes beyond all that consumers have seen.
+    Reset,
+}
+
 /// Where UNDO leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -464,7 +502,7 @@ impl fmt::Debug for Halt {
 }
 
 /// When a target was rotated and will be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Schedule {
     /// The last promotion.
     #[serde(with = "some_wall", default)]
@@ -478,4 +516,7 @@ pub struct Schedule {
     /// What `next_due` was computed from; if the settings say otherwise it is computed anew.
     #[serde(default)]
     pub anchor: u64,
+    /// The last reminder, by its key.
+    #[serde(default)]
+    pub reminded: String,
 }

@@ -5,8 +5,8 @@
 use coffre_ambient::{SeededEntropy, Wall};
 use coffre_rotation::{
     Ack, AfterUndo, Claim, ConsumerId, EventKind, Gate, GateMode, Halt, HaltCode, Happening, HistoryMonth,
-    Kind, Pending, Phase, Reason, Record, Retiring, RotPolicy, RotationId, Schedule, Target, WireDocument,
-    WriteId,
+    Kind, Pending, Phase, Reason, Record, Repair, RepairReason, Retiring, RotPolicy, RotationId, Schedule,
+    Target, WireDocument, WriteId,
 };
 use coffre_secret::SecretText;
 use proptest::prelude::*;
@@ -54,6 +54,8 @@ fn retiring(number: u64) -> impl Strategy<Value = Retiring> {
             not_before: None,
             tries: 3,
             compromised: held,
+            confirmed: held,
+            cleared: !held,
         })
 }
 
@@ -80,8 +82,13 @@ fn record() -> impl Strategy<Value = Record> {
             });
             record.retiring = vec![first, second];
             record.gate = gate;
-            record.schedule =
-                Schedule { last_ok: Some(at), next_due: None, deadline: Some(at), anchor: fence };
+            record.schedule = Schedule {
+                last_ok: Some(at),
+                next_due: None,
+                deadline: Some(at),
+                anchor: fence,
+                reminded: "due/14".to_owned(),
+            };
             record.halt = (phase == Phase::Halt).then(|| Halt {
                 code: HaltCode::Gate,
                 why: "api.web.b.1 did not acknowledge".to_owned(),
@@ -89,6 +96,8 @@ fn record() -> impl Strategy<Value = Record> {
                 since: at,
                 phase: Phase::Drain,
             });
+            record.exposed = halves;
+            record.repair = Some(Repair { gen_no: 8, why: RepairReason::Drift });
             record.after_undo = Some(AfterUndo::Halt);
             record.work.insert("cursor".to_owned(), serde_json::json!({"after": "id-9", "left": 3}));
             record.remember(happening(at, "started"));
