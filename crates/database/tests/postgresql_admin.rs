@@ -149,3 +149,29 @@ async fn a_probe_finds_what_an_application_would_find_and_leaves_nothing() {
     let wrong = admin.probe("app_a", &SecretText::from("second"), &good).await.unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Unauthenticated);
 }
+
+#[tokio::test]
+async fn what_would_fail_at_night_is_said_at_noon() {
+    let Some(server) = Server::start().await else { return };
+    let admin = Admin::open(server.settings()).unwrap();
+    let none = admin.inspect("nobody", &["app_a"]).await.unwrap().join("\n");
+    assert!(none.contains("CREATE ROLE nobody NOLOGIN") && none.contains("CREATE ROLE app_a"), "{none}");
+    pair(&server).await;
+    assert_eq!(admin.inspect("app_owner", &["app_a", "app_b"]).await.unwrap(), Vec::<String>::new());
+    let boss = server.boss("shop").await;
+    boss.batch_execute("REVOKE pg_signal_backend FROM admin; REVOKE app_owner FROM app_a; ALTER ROLE app_owner LOGIN; ALTER ROLE app_b SUPERUSER").await.unwrap();
+    let found = admin.inspect("app_owner", &["app_a", "app_b"]).await.unwrap().join("\n");
+    for say in [
+        "ALTER ROLE app_owner NOLOGIN",
+        "GRANT app_owner TO app_a",
+        "end sessions of app_a: GRANT pg_signal_backend",
+        "ALTER ROLE app_b NOSUPERUSER",
+        "may not change app_b",
+    ] {
+        assert!(found.contains(say), "{say}: {found}");
+    }
+    boss.batch_execute("ALTER ROLE admin NOCREATEROLE").await.unwrap();
+    assert!(
+        admin.inspect("app_owner", &["app_a"]).await.unwrap().join("\n").contains("may not change app_a")
+    );
+}

@@ -59,6 +59,10 @@ impl Admin {
         Ok(Self { pool: Arc::new(Pool::open(settings)?) })
     }
 
+    pub(super) const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// Connects and asks something trivial.
     pub async fn verify(&self) -> Result<(), Error> {
         self.pool
@@ -123,7 +127,20 @@ impl Admin {
             .await
     }
 
-    /// Ends all sessions of this role; how many there were. Needs membership in it, or in `pg_signal_backend`.
+    /// Whether there is such a role.
+    pub async fn exists(&self, role: &str) -> Result<bool, Error> {
+        self.pool
+            .timed(async {
+                let lease = self.pool.lease().await?;
+                let found = remove::exists(&lease, role).await?;
+                lease.give_back();
+                Ok(found)
+            })
+            .await
+    }
+
+    /// Ends all sessions of a role that was locked out; how many there were. One that can log in again is left alone:
+    /// whoever let it is newer than we are. Needs membership in it, or in `pg_signal_backend`.
     pub async fn terminate(&self, role: &str) -> Result<u64, Error> {
         self.pool
             .timed(async {

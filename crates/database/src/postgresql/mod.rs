@@ -11,6 +11,7 @@ mod admin;
 mod connect;
 mod destination;
 mod failure;
+mod inspect;
 mod pool;
 mod remove;
 mod tls;

@@ -86,14 +86,16 @@ async fn join(session: &Session, admin: &str, name: &str) -> Result<(), Error> {
     session.batch(&format!("GRANT {} TO {}", identifier(name), identifier(admin)), &Secrets::of([])).await
 }
 
-/// Ends all sessions of a role and waits until they are gone; how many there were.
+/// Ends all sessions of a role that cannot log in, and waits until they are gone; how many there were. One that can log in
+/// is in use again, by another's doing, and is left alone.
 pub(super) async fn terminate(session: &Session, name: &str) -> Result<u64, Error> {
     let mut ended = 0;
     for look in 0..LOOKS {
         let told = session
             .value::<i64>(
                 "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
-                 WHERE usename = $1::text::name AND pid <> pg_catalog.pg_backend_pid()",
+                 WHERE usename = $1::text::name AND pid <> pg_catalog.pg_backend_pid() AND NOT EXISTS \
+                 (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1::text::name AND rolcanlogin)",
                 &[(&name, Type::TEXT)],
             )
             .await?
