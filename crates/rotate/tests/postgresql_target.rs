@@ -11,7 +11,7 @@ use std::time::Duration;
 use coffre_ambient::{SeededEntropy, Wall};
 use coffre_rotate::targets::{PgAlternating, PgPair, PgProbe};
 use coffre_rotate::{At, Document, Drained, Failure, FailureKind, Target as _, Which};
-use coffre_rotation::{Kind, Pending, Record, Retiring, Target};
+use coffre_rotation::{Kind, Pending, Record, Target};
 use coffre_secret::SecretText;
 use server::{ADMIN, ADMIN_PASSWORD, Server, connect};
 
@@ -81,19 +81,10 @@ impl Bench {
         let user = self.document.field("username").map(|user| user.expose().clone());
         self.earlier = Some(std::mem::replace(&mut self.document, document));
         (self.record.active, self.record.gens) = (pending.gen_no, pending.gen_no);
-        self.record.retiring.push(Retiring {
-            gen_no: old,
-            since: now(),
-            earliest_retire: now(),
-            principal: user,
-            material: None,
-            phase: coffre_rotation::Phase::Retire,
-            phase_since: None,
-            gate: None,
-            not_before: None,
-            tries: 0,
-            compromised: false,
+        let retiring = serde_json::json!({
+            "gen": old, "since": now().rfc3339(), "earliest_retire": now().rfc3339(), "principal": user, "phase": "RETIRE",
         });
+        self.record.retiring.push(serde_json::from_value(retiring).unwrap());
     }
 
     async fn restart(&mut self, fast: bool) {

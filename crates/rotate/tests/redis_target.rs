@@ -83,6 +83,8 @@ impl Bench {
             not_before: None,
             tries: 0,
             compromised,
+            confirmed: false,
+            cleared: false,
         });
     }
 }
