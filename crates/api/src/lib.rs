@@ -13,6 +13,7 @@ mod access;
 pub mod approle;
 pub mod coerce;
 pub mod cubbyhole;
+pub mod database;
 mod endpoint;
 mod envelope;
 pub mod identity;

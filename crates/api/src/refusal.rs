@@ -26,6 +26,8 @@ pub enum Kind {
     Unavailable,
     /// Another system failed us. 502.
     Upstream,
+    /// What was configured does not allow it or does not exist, where the contract has 500 for that. 500.
+    Failed,
     /// Our own fault: a bug, a damaged record, a full disk. 500.
     Bug,
 }

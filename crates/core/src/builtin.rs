@@ -6,15 +6,18 @@
 
 use std::sync::{Arc, Weak};
 
-use coffre_api::Refusal;
+use coffre_api::{BoxFuture, Refusal};
 use coffre_barrier::View;
 use coffre_engine::{Engine, Mount, MountFacts};
+use coffre_database::Connector;
 use coffre_engines::cubbyhole::Cubbyhole;
+use coffre_engines::database::{Databases, PasswordPolicies, Reach};
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
 use coffre_methods::kubernetes::Kubernetes;
-pub use coffre_methods::kubernetes::{Question, Review, ReviewError, TokenReviewer};
 use coffre_methods::userpass::UserPass;
+use coffre_password::PasswordPolicy;
+pub use coffre_methods::kubernetes::{Question, Review, ReviewError, TokenReviewer};
 
 use crate::identity::method::Identity;
 use crate::kernel::Kernel;
@@ -26,10 +29,16 @@ use crate::tokens::method::TokenMethod;
 
 /// What is handed to the engines from outside the kernel, and engines besides the ones listed here, by kind: for tests,
 /// and for trying an engine before it is listed.
-#[derive(Default)]
 pub struct Linked {
     further: Vec<Further>,
     reviewer: Option<Arc<dyn TokenReviewer>>,
+    databases: Arc<Reach>,
+}
+
+impl Default for Linked {
+    fn default() -> Self {
+        Self { further: Vec::new(), reviewer: None, databases: Arc::new(Reach::new(None)) }
+    }
 }
 
 struct Further {
@@ -55,6 +64,12 @@ impl Linked {
     #[must_use]
     pub fn with_reviewer(self, reviewer: Arc<dyn TokenReviewer>) -> Self {
         Self { reviewer: Some(reviewer), ..self }
+    }
+
+    /// Lets the database engine reach databases.
+    #[must_use]
+    pub fn with_databases(self, connector: Arc<dyn Connector>) -> Self {
+        Self { databases: Arc::new(Reach::new(Some(connector))), ..self }
     }
 
     fn with<G: Engine>(mut self, is_auth: bool, engine: impl Fn() -> G + Send + Sync + 'static) -> Self {
@@ -99,9 +114,11 @@ pub(crate) fn build(
     let linked = held.as_ref().map(|kernel| kernel.linked());
     let further = linked.and_then(|linked| linked.build(&facts, view.as_ref()));
     let reviewer = linked.and_then(|linked| linked.reviewer.clone());
+    let databases = linked.map_or_else(|| Arc::new(Reach::new(None)), |linked| Arc::clone(&linked.databases));
     let mount = match entry.kind.as_str() {
         "system" => Mount::new(facts, Sys::new(kernel), view),
         "cubbyhole" => Mount::new(facts, Cubbyhole, view),
+        "database" => Mount::new(facts, Databases::new(databases, Arc::new(Policies(kernel))), view),
         "identity" => Mount::new(facts, Identity::new(kernel), view),
         "token" => Mount::new(facts, TokenMethod::new(kernel), view),
         "approle" => Mount::new(facts, AppRole::default(), view),
@@ -121,6 +138,18 @@ pub(crate) fn build(
     }))
 }
 
+/// The password policies of the unsealed cluster, for engines that draw passwords.
+struct Policies(Weak<Kernel>);
+
+impl PasswordPolicies for Policies {
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<PasswordPolicy>, Refusal>> {
+        Box::pin(async move {
+            let active = self.0.upgrade().and_then(|kernel| kernel.active()).ok_or_else(Refusal::sealed)?;
+            active.operations.passwords.find(name).await
+        })
+    }
+}
+
 /// Deletes the private storage of a token that ended.
 pub(crate) async fn destroy_private_space(cubbyhole: &View, space: &str) -> Result<(), Refusal> {
     coffre_engines::cubbyhole::destroy(cubbyhole, space).await
@@ -128,7 +157,11 @@ pub(crate) async fn destroy_private_space(cubbyhole: &View, space: &str) -> Resu
 
 /// Whether a type can be enabled with `sys/mounts`, and under which name it is kept.
 pub(crate) fn secrets_kind(kind: &str) -> Option<&'static str> {
-    matches!(kind, "kv" | "kv-v1" | "kv-v2" | "generic").then_some("kv")
+    match kind {
+        "kv" | "kv-v1" | "kv-v2" | "generic" => Some("kv"),
+        "database" => Some("database"),
+        _ => None,
+    }
 }
 
 /// Whether a type can be enabled with `sys/auth`.

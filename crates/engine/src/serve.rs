@@ -38,6 +38,14 @@ pub trait Engine: Send + Sync + Sized + 'static {
         let _ = cx;
         std::future::ready(Ok(()))
     }
+
+    /// Called before the mount and its storage go: its leases are revoked and no request is inside. What an interrupted
+    /// request may have left outside of our storage must be undone now, as nobody will know of it later. A refusal keeps
+    /// the mount, closed, for another try. Idempotent.
+    fn leave(&self, cx: MountCx<'_>) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = cx;
+        std::future::ready(Ok(()))
+    }
 }
 
 /// One endpoint, implemented.
@@ -108,6 +116,8 @@ pub trait AnyEngine: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), Refusal>>;
     /// See [`Engine::tidy`].
     fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
+    /// See [`Engine::leave`].
+    fn leave<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
 /// An engine with the routing trie of its rows.
@@ -204,6 +214,10 @@ impl<G: Engine> AnyEngine for Routed<G> {
 
     fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(self.engine.tidy(cx))
+    }
+
+    fn leave<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.engine.leave(cx))
     }
 }
 

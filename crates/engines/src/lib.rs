@@ -1,4 +1,4 @@
-//! Secrets engines: KV version 1 and 2, cubbyhole.
+//! Secrets engines: KV version 1 and 2, cubbyhole, users of databases.
 //!
 //! Threat model: engines see plaintext on its way between the caller and the barrier. They keep it as the JSON text
 //! that was sent, in values that wipe themselves, and never put it into a refusal or a log.
@@ -6,5 +6,6 @@
 //! Architecture invariant: engines do not know each other, the kernel, or HTTP.
 
 pub mod cubbyhole;
+pub mod database;
 pub mod kv;
 mod plain;

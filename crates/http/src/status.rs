@@ -15,6 +15,7 @@ pub(crate) const fn of(kind: Kind) -> StatusCode {
         Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
         Kind::Sealed | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream => StatusCode::BAD_GATEWAY,
+        Kind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -245,6 +245,6 @@ const fn status(kind: Kind) -> u16 {
         Kind::Busy => 429,
         Kind::Upstream => 502,
         Kind::Sealed | Kind::Unavailable => 503,
-        Kind::Bug => 500,
+        Kind::Failed | Kind::Bug => 500,
     }
 }

@@ -7,10 +7,12 @@ mod comma_list;
 mod kv_pairs;
 mod loose;
 mod options;
+mod text_list;
 mod ttl;
 
 pub use comma_list::CommaList;
 pub use kv_pairs::KvPairs;
 pub use loose::{LooseBool, LooseFloat, LooseInt};
 pub use options::Options;
+pub use text_list::TextList;
 pub use ttl::{Ttl, TtlError, go_duration};

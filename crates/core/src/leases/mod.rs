@@ -35,7 +35,7 @@ use std::time::Duration;
 use coffre_ambient::{Clock, Entropy, Wall};
 use coffre_api::Refusal;
 use coffre_barrier::{View, ViewBatch};
-use coffre_engine::{Locks, Mount, storage};
+use coffre_engine::{Locks, Mount, MountCx, storage};
 use tokio::sync::Notify;
 
 pub use self::lookup::{LeaseCounts, Which};
@@ -71,6 +71,11 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
+    /// What an engine may use while this works on its mount.
+    pub(crate) fn cx<'a>(&'a self, mount: &'a Mount) -> MountCx<'a> {
+        MountCx::new(mount, &*self.clock, &*self.entropy)
+    }
+
     /// Reads nothing.
     pub(crate) fn new(
         root: View,

@@ -39,7 +39,7 @@ impl Leases {
         let life = lifetime(bounds, asked, record.made(), now)
             .map_err(|_| Refusal::invalid("lease is past the max TTL and cannot be renewed"))?;
         let until = capped(now.plus(life.ttl), &record);
-        let cx = MountCx::new(&mount, &*self.clock, &*self.entropy);
+        let cx = self.cx(&mount);
         let renewal = Renewal { lease_id: id, issued: record.made(), until };
         let renewed = in_time(mount.engine().renew_lease(&record.kind, cx, &record.facts, renewal)).await?;
         self.store_renewed(id, until, renewed).await.map(|block| (block, life.warnings.into_iter().next()))

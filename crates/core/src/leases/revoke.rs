@@ -142,7 +142,7 @@ impl Leases {
         kind: &str,
         facts: &RawJson,
     ) -> Result<(), Refusal> {
-        let cx = MountCx::new(mount, &*self.clock, &*self.entropy);
+        let cx = self.cx(mount);
         in_time(mount.engine().revoke_lease(kind, cx, facts)).await
     }
 

@@ -132,7 +132,7 @@ fn class_of(released: &Released) -> usize {
             _ => 0,
         },
         Outgoing::Refused(refusal) => match refusal.kind() {
-            Kind::Sealed | Kind::Unavailable | Kind::Upstream | Kind::Bug => 3,
+            Kind::Sealed | Kind::Unavailable | Kind::Upstream | Kind::Failed | Kind::Bug => 3,
             _ => 2,
         },
         Outgoing::AuditDown => 3,

@@ -1,7 +1,8 @@
 //! Taking a mount out of service, before it is disabled.
 //!
 //! First a note in its entry (*tainted*), so that a crash or a failure later leaves it out of reach; then nobody is let
-//! in any more and those inside leave; then every token that its logins made and every lease that it gave is revoked.
+//! in any more and those inside leave; then every token that its logins made and every lease that it gave is revoked,
+//! and its engine undoes what interrupted requests left outside.
 //! Each step can be repeated, so whoever asks again goes on where the last one stopped.
 
 use std::sync::Arc;
@@ -46,7 +47,8 @@ impl MountTable {
         if entry.is_auth() {
             tokens.revoke_of_mount(&entry.accessor).await?;
         }
-        leases.revoke_below(&entry.path).await
+        leases.revoke_below(&entry.path).await?;
+        mount.engine().leave(leases.cx(mount)).await
     }
 
     async fn taint(&self, entry: &MountEntry, mount: &Mount) -> Result<(), Refusal> {
