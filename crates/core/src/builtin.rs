@@ -8,16 +8,16 @@ use std::sync::{Arc, Weak};
 
 use coffre_api::{BoxFuture, Refusal};
 use coffre_barrier::View;
-use coffre_engine::{Engine, Mount, MountFacts};
 use coffre_database::Connector;
+use coffre_engine::{Engine, Mount, MountFacts};
 use coffre_engines::cubbyhole::Cubbyhole;
 use coffre_engines::database::{Databases, PasswordPolicies, Reach};
 use coffre_engines::kv;
 use coffre_methods::approle::AppRole;
 use coffre_methods::kubernetes::Kubernetes;
+pub use coffre_methods::kubernetes::{Question, Review, ReviewError, TokenReviewer};
 use coffre_methods::userpass::UserPass;
 use coffre_password::PasswordPolicy;
-pub use coffre_methods::kubernetes::{Question, Review, ReviewError, TokenReviewer};
 
 use crate::identity::method::Identity;
 use crate::kernel::Kernel;

@@ -14,8 +14,8 @@ use coffre_storage::faults::{Fault, Faulty};
 use coffre_storage::{Memory, Store};
 use serde_json::{Value, json};
 
-use crate::Target;
 use crate::toy::Toy;
+use crate::{DatabaseServer, Target};
 
 /// When every test begins.
 pub const START: Wall = Wall::from_secs(1_800_000_000);
@@ -62,6 +62,8 @@ pub struct TestVault {
     pub store: Arc<Faulty<Memory>>,
     /// Where the toy engine makes its accounts.
     pub target: Arc<Target>,
+    /// What the database engine reaches, at whatever address; its administrator is `admin`, with the password `first`.
+    pub databases: DatabaseServer,
     /// The root token.
     pub root: String,
     share: Vec<u8>,
@@ -77,14 +79,15 @@ impl TestVault {
         let clock = Arc::new(ManualClock::starting_at(START));
         let store = Arc::new(Faulty::new(Memory::new()));
         let target = Arc::new(Target::default());
-        let kernel = kernel(&store, &clock, &target, seed);
+        let databases = DatabaseServer::new("admin", "first");
+        let kernel = kernel(&store, &clock, (&target, &databases), seed);
         let keys = kernel.init(1, 1, None).await.expect("a fresh store takes the first records");
         // EXPOSE: the tests unseal with it again.
         let share = keys.shares.first().expect("one share was asked for").expose().to_vec();
         kernel.submit_share(&share).await.expect("the share fits");
         // EXPOSE: the tests present it.
         let root = keys.root_token.expose().to_owned();
-        let vault = Self { kernel, clock, store, target, root, share, seed };
+        let vault = Self { kernel, clock, store, target, databases, root, share, seed };
         let _ = vault.root(Op::Write, "sys/mounts/toy", json!({"type": "toy"})).await.is(204);
         vault
     }
@@ -96,13 +99,14 @@ impl TestVault {
     pub async fn restarted(&self) -> Self {
         self.mend();
         let seed = self.seed.wrapping_add(1);
-        let kernel = kernel(&self.store, &self.clock, &self.target, seed);
+        let kernel = kernel(&self.store, &self.clock, (&self.target, &self.databases), seed);
         kernel.submit_share(&self.share).await.expect("the share still fits");
         Self {
             kernel,
             clock: Arc::clone(&self.clock),
             store: Arc::clone(&self.store),
             target: Arc::clone(&self.target),
+            databases: self.databases.clone(),
             root: self.root.clone(),
             share: self.share.clone(),
             seed,
@@ -180,13 +184,14 @@ impl TestVault {
 fn kernel(
     store: &Arc<Faulty<Memory>>,
     clock: &Arc<ManualClock>,
-    target: &Arc<Target>,
+    (target, databases): (&Arc<Target>, &DatabaseServer),
     seed: u64,
 ) -> Arc<Kernel> {
     let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
     let target = Arc::clone(target);
     let linked = Linked::default().with_secrets(move || Toy::new(Arc::clone(&target)));
+    let linked = linked.with_databases(Arc::new(databases.clone()));
     Kernel::with_engines(store, clock, Arc::new(SeededEntropy::new(seed)), Settings::default(), linked)
 }
 

@@ -20,7 +20,8 @@ pub use role::{DeleteRole, ListRoles, ReadRole, RoleOutput, WriteRole, WriteRole
 pub use root::{RotateRole, RotateRoot};
 pub use static_creds::{ReadStaticCreds, StaticCredsOutput};
 pub use static_role::{
-    DeleteStaticRole, ListStaticRoles, ReadStaticRole, StaticRoleOutput, WriteStaticRole, WriteStaticRoleInput,
+    DeleteStaticRole, ListStaticRoles, ReadStaticRole, StaticRoleOutput, WriteStaticRole,
+    WriteStaticRoleInput,
 };
 
 /// Names a connection or a role.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_ambient::Wall;
 use coffre_api::Refusal;
-use coffre_engine::{AnyRenewed, LeaseBlock, MountCx, Renewal};
+use coffre_engine::{AnyRenewed, LeaseBlock, Renewal};
 
 use super::record::LeaseRecord;
 use super::revoke::in_time;

@@ -1,7 +1,7 @@
 //! Ending leases: in storage at once, at their engines as soon as those can.
 
 use coffre_api::{Kind, RawJson, Refusal};
-use coffre_engine::{Mount, MountCx, storage};
+use coffre_engine::{Mount, storage};
 use futures_util::future::join_all;
 
 use super::record::LeaseRecord;

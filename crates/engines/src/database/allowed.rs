@@ -33,14 +33,25 @@ mod tests {
 
     #[test]
     fn stars_are_any_text() {
-        for (pattern, name) in
-            [("*", "a"), ("app", "app"), ("app-*", "app-ro"), ("*-ro", "app-ro"), ("a*b*c", "axxbyc"), ("a*", "a")]
-        {
+        for (pattern, name) in [
+            ("*", "a"),
+            ("app", "app"),
+            ("app-*", "app-ro"),
+            ("*-ro", "app-ro"),
+            ("a*b*c", "axxbyc"),
+            ("a*", "a"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in
-            [("app", "app2"), ("app-*", "app2"), ("*-ro", "app-rw"), ("", "a"), ("a*a", "a"), ("a*b*c", "ac"), ("A", "a")]
-        {
+        for (pattern, name) in [
+            ("app", "app2"),
+            ("app-*", "app2"),
+            ("*-ro", "app-rw"),
+            ("", "a"),
+            ("a*a", "a"),
+            ("a*b*c", "ac"),
+            ("A", "a"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coffre_api::database::{
     ConfigOutput, DeleteConfig, Keys, ListConfigs, Named, ReadConfig, WriteConfig, WriteConfigInput,
 };
-use coffre_api::{Nothing, Refusal, SecretField};
+use coffre_api::{Nothing, Refusal};
 use coffre_database::{Database, Error, ErrorKind};
 use coffre_engine::{Cx, Exists, ReadCx, Reply, Serve, storage};
 use coffre_policy::Existence;
@@ -54,7 +54,9 @@ impl Databases {
 
 fn not_verified(error: &Error) -> Refusal {
     let how = match error.kind() {
-        ErrorKind::Unavailable => ": is the address right, and does the database accept connections from this server",
+        ErrorKind::Unavailable => {
+            ": is the address right, and does the database accept connections from this server"
+        }
         ErrorKind::Unauthenticated => ": are username and password right",
         _ => "",
     };
@@ -69,11 +71,15 @@ impl Connection {
         }
         details::plugin(&self.plugin_name)?;
         if input.plugin_version.is_some_and(|version| !version.is_empty() && !version.contains("builtin")) {
-            return Err(Refusal::invalid("plugin_version must be empty: the plugins are part of this server"));
+            return Err(Refusal::invalid(
+                "plugin_version must be empty: the plugins are part of this server",
+            ));
         }
         if let Some(roles) = input.allowed_roles {
             if roles.0.len() > MOST_ROLES {
-                return Err(Refusal::invalid(format!("allowed_roles has at most {MOST_ROLES} patterns: use *")));
+                return Err(Refusal::invalid(format!(
+                    "allowed_roles has at most {MOST_ROLES} patterns: use *"
+                )));
             }
             self.allowed_roles = roles.0;
         }
@@ -81,7 +87,8 @@ impl Connection {
             self.root_statements = checked_statements(statements.0)?;
         }
         self.verify = input.verify_connection.map_or(self.verify, |flag| flag.0);
-        self.password_policy = input.password_policy.unwrap_or_else(|| std::mem::take(&mut self.password_policy));
+        self.password_policy =
+            input.password_policy.unwrap_or_else(|| std::mem::take(&mut self.password_policy));
         if let Some(template) = input.username_template {
             super::names::check(&template)?;
             self.username_template = template;
@@ -121,7 +128,8 @@ impl Exists<WriteConfig> for Databases {
 
 impl Serve<ReadConfig> for Databases {
     async fn serve(&self, cx: Cx<'_>, input: Named) -> Result<Reply<ConfigOutput>, Refusal> {
-        let connection: Option<Connection> = read(cx.view()?, &config_key(checked_name(&input.name)?)).await?;
+        let connection: Option<Connection> =
+            read(cx.view()?, &config_key(checked_name(&input.name)?)).await?;
         Ok(connection.map_or_else(Reply::missing, |connection| {
             Reply::data(ConfigOutput {
                 connection_details: details::shown(&connection),

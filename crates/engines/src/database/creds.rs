@@ -23,8 +23,10 @@ impl Serve<ReadCreds> for Databases {
         let mount = cx.on_mount();
         let (connection, database) = self.reach(mount, &role.db_name).await?;
         allowed::check(&connection, name)?;
-        let password = self.draw(cx.entropy(), &connection, role.credential_config.get("password_policy")).await?;
-        let display_name = cx.caller().and_then(|caller| caller.as_token()).map(|token| token.display_name.as_str());
+        let password =
+            self.draw(cx.entropy(), &connection, role.credential_config.get("password_policy")).await?;
+        let display_name =
+            cx.caller().and_then(|caller| caller.as_token()).map(|token| token.display_name.as_str());
         let naming = Naming { display_name: display_name.unwrap_or_default(), role: name, now: cx.now() };
         let username = names::draw(&connection, naming, cx.entropy())?;
         let begun = cx.now();

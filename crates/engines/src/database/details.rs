@@ -59,7 +59,11 @@ fn tls(connection: &Connection) -> Tls {
         required: connection.tls.unwrap_or(false),
         ca: given(&connection.tls_ca).or_else(|| given(&connection.ca_cert)),
         // EXPOSE: copied into another value that wipes itself.
-        client: connection.tls_client.as_ref().filter(|pem| !pem.is_empty()).map(|pem| SecretText::from(pem.expose())),
+        client: connection
+            .tls_client
+            .as_ref()
+            .filter(|pem| !pem.is_empty())
+            .map(|pem| SecretText::from(pem.expose())),
         insecure: connection.insecure_tls.unwrap_or(false),
     }
 }
@@ -143,7 +147,10 @@ mod tests {
     fn passwords_in_urls_are_hidden() {
         let same = "postgresql://{{username}}:{{password}}@db:5432/app?sslmode=require";
         assert_eq!(masked(same), same);
-        assert_eq!(masked("{{username}}:{{password}}@tcp(db:3306)/"), "{{username}}:{{password}}@tcp(db:3306)/");
+        assert_eq!(
+            masked("{{username}}:{{password}}@tcp(db:3306)/"),
+            "{{username}}:{{password}}@tcp(db:3306)/"
+        );
         assert_eq!(masked("postgresql://u:p@ss:w@db/x"), "postgresql://u:*****@db/x");
         assert_eq!(masked("u:hunter2@tcp(db:3306)/"), "u:*****@tcp(db:3306)/");
         assert_eq!(masked("host=db user=u password=hunter2"), MASK);

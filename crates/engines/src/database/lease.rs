@@ -33,7 +33,9 @@ impl Leased<UserFacts> for Databases {
         asked: Renewal<'_>,
     ) -> Result<Renewed<UserFacts>, Refusal> {
         let role: Option<Role> = read(cx.view()?, &role_key(&facts.role)).await?;
-        let gone = || Refusal::invalid(format!("error during renew: could not find role with name \"{}\"", facts.role));
+        let gone = || {
+            Refusal::invalid(format!("error during renew: could not find role with name \"{}\"", facts.role))
+        };
         let role = role.ok_or_else(gone)?;
         let statements = if role.db_name == facts.db { &role.renew } else { &facts.renew };
         let (_, database) = self.reach(cx, &facts.db).await?;

@@ -112,7 +112,9 @@ pub(super) fn checked_credential(
     config: Option<&BTreeMap<String, String>>,
 ) -> Result<(), Refusal> {
     if kind.is_some_and(|kind| !kind.is_empty() && kind != "password") {
-        return Err(Refusal::invalid("credential_type must be password: keys and certificates are not supported"));
+        return Err(Refusal::invalid(
+            "credential_type must be password: keys and certificates are not supported",
+        ));
     }
     if config.is_some_and(|config| config.keys().any(|key| key != "password_policy")) {
         return Err(Refusal::invalid("credential_config of a password has one key: password_policy"));

@@ -26,7 +26,8 @@ impl Databases {
         if name.is_empty() {
             return coffre_database::password::generate(entropy).map_err(Refusal::bug);
         }
-        let gone = || Refusal::invalid("the password policy does not exist: write it to sys/policies/password");
+        let gone =
+            || Refusal::invalid("the password policy does not exist: write it to sys/policies/password");
         let policy = self.passwords.find(name).await?.ok_or_else(gone)?;
         policy.generate(entropy).map_err(Refusal::bug)
     }

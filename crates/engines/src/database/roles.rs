@@ -9,8 +9,8 @@ use coffre_engine::{Cx, Exists, ReadCx, Reply, Serve, storage};
 use coffre_policy::Existence;
 
 use super::model::{
-    Connection, ROLES, Role, checked_credential, checked_name, checked_statements, config_key, names, read, role_key,
-    write,
+    Connection, ROLES, Role, checked_credential, checked_name, checked_statements, config_key, names, read,
+    role_key, write,
 };
 use super::{Databases, details};
 

@@ -4,5 +4,6 @@
 
 mod abuse;
 mod api;
+mod databases;
 mod manual;
 mod model;
