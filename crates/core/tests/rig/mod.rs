@@ -169,6 +169,7 @@ impl Rig {
         let rig = Self::new().await;
         rig.mount("kv", json!({"type": "kv"})).await;
         rig.mount("secret", json!({"type": "kv-v2"})).await;
+        rig.mount("database", json!({"type": "database"})).await;
         for method in ["approle", "userpass", "kubernetes"] {
             rig.root(Op::Write, &format!("sys/auth/{method}"), json!({ "type": method })).await.is(204);
         }

@@ -126,7 +126,7 @@ impl Databases {
 
 /// There is no connection of this name.
 pub(super) fn unknown(name: &str) -> Refusal {
-    Refusal::new(Kind::Failed, format!("failed to find entry for connection with name: \"{name}\""))
+    Refusal::invalid(format!("failed to find entry for connection with name: \"{name}\""))
 }
 
 /// What a database said, to the caller. Its errors hold no secrets.

@@ -184,7 +184,7 @@ async fn i6_only_allowed_roles_get_users_also_after_a_change() {
     let _ = vault.root(Op::Write, "db/config/app", json!({"allowed_roles": []})).await.is(204);
     let _ = creds(&vault, "app-x").await.is(500);
     role(&vault, "app-x", json!({"db_name": "nowhere"})).await;
-    let lost = creds(&vault, "app-x").await.is(500);
+    let lost = creds(&vault, "app-x").await.is(400);
     assert_eq!(lost.text("/errors/0"), "failed to find entry for connection with name: \"nowhere\"");
     assert_eq!((vault.databases.names("v-").len(), before), (2, 2));
 }
