@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_core::{Kernel, Linked, Settings};
+use coffre_database::Network;
 use coffre_http::{ApiServer, Listener};
 use coffre_storage::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,7 +17,8 @@ pub(crate) type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
 
 /// A sealed kernel with the parts of a real server.
 pub(super) fn kernel(store: Arc<dyn Store>, settings: Settings) -> Arc<Kernel> {
-    let linked = Linked::default().with_reviewer(Arc::new(ApiServer::new()));
+    let linked =
+        Linked::default().with_reviewer(Arc::new(ApiServer::new())).with_databases(Arc::new(Network));
     Kernel::with_engines(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings, linked)
 }
 
