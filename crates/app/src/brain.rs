@@ -279,6 +279,12 @@ impl Brain {
         }
     }
 
+    /// Whether there is a token to ask with, or none is needed.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.identity.as_deref().is_some_and(|identity| matches!(identity, Identity::Agent))
+            || self.machine.token().is_some_and(|generation| self.tokens.contains_key(&generation))
+    }
+
     pub(crate) fn views(&self, now: Duration) -> Vec<(Key, EntryView)> {
         let views = self.machine.views(now);
         views.filter_map(|view| Some((self.keys.get(&view.entry)?.clone(), view))).collect()

@@ -20,6 +20,7 @@ use crate::recipe::{Key, Recipes};
 use crate::settings::{Lookup, Settings};
 use crate::source::Source;
 use crate::subscription::Bells;
+use crate::uses::Uses;
 use crate::value::{Shards, Value};
 
 /// Instances are numbered as they come; threads tell them apart by it.
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) bells: Bells,
     pub(crate) counts: Counts,
     pub(crate) engines: Engines,
+    pub(crate) uses: Uses,
     pub(crate) publications: Publications,
     closed: AtomicBool,
 }
@@ -75,6 +77,7 @@ impl Core {
             bells: Bells::default(),
             counts: Counts::default(),
             engines,
+            uses: Uses::default(),
             publications: Publications::default(),
             closed: AtomicBool::new(false),
         })
@@ -325,6 +328,14 @@ impl Core {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         Ok(Key::Document(Arc::from(path)))
+    }
+
+    /// The documents and credentials that a variable, or a path, stands for.
+    pub(crate) fn keys_of(&self, name: &str) -> Result<Vec<Key>, Error> {
+        match self.facts.recipes.named(name) {
+            Some(variable) => Ok(variable.needs.iter().cloned().collect()),
+            None => self.key(name).map(|key| vec![key]),
+        }
     }
 
     fn unknown(&self, name: &str) -> Error {

@@ -8,6 +8,7 @@ use coffre_client::{Envelope, Error, Kv2Entry, Lease};
 use coffre_secret::SecretText;
 use serde::Deserialize;
 
+use crate::uses::Mark;
 use crate::value::{Shards, Value};
 
 /// What stands in one version of a document; wiped when the last reference drops.
@@ -16,6 +17,7 @@ pub(crate) struct Contents {
     version: Option<u64>,
     write: Option<u128>,
     epoch: Option<u64>,
+    gen_no: Option<u64>,
     lease: Option<Lease>,
 }
 
@@ -30,6 +32,17 @@ impl Contents {
 
     pub(crate) const fn epoch(&self) -> Option<u64> {
         self.epoch
+    }
+
+    /// The generation that the document gives to be used, if rotation counts them.
+    pub(crate) const fn gen_no(&self) -> Option<u64> {
+        self.gen_no
+    }
+
+    /// Which credential it is, without its material.
+    pub(crate) fn mark(&self) -> Mark {
+        let lease = self.lease.as_ref().map(|lease| Arc::from(lease.id.as_str()));
+        Mark { gen_no: self.gen_no, lease }
     }
 
     pub(crate) const fn lease(&self) -> Option<&Lease> {
@@ -53,7 +66,8 @@ impl Contents {
             Some((name.as_str(), value))
         }));
         document.version = Some(entry.version);
-        document.is_sound().then_some(document)
+        let sound = document.read_ring();
+        sound.then_some(document)
     }
 
     /// From an engine's answer: a credential, usually with a lease.
@@ -72,14 +86,17 @@ impl Contents {
         let plain = |name: &str| fields.get(name).map(|field| field.value().expose().to_owned());
         let epoch = plain("epoch").and_then(|text| text.parse().ok());
         let write = plain("_w").and_then(|text| ulid(&text));
-        Self { fields, version: None, write, epoch, lease: None }
+        let gen_no = plain("gen").and_then(|text| text.parse().ok());
+        Self { fields, version: None, write, epoch, gen_no, lease: None }
     }
 
-    /// A key ring must have an epoch, and its active key must be among its keys.
-    fn is_sound(&self) -> bool {
+    /// A key ring must have an epoch, and its active key must be among its keys: whose generation is the one in use.
+    fn read_ring(&mut self) -> bool {
         #[derive(Deserialize)]
         struct Key {
             kid: String,
+            #[serde(default, rename = "gen")]
+            gen_no: Option<u64>,
         }
         // EXPOSE: names of keys and of the schema; no material is taken.
         let text = |name: &str| self.get(name).map(|value| value.expose().to_owned());
@@ -88,10 +105,10 @@ impl Contents {
         }
         // EXPOSE: only the key ids are decoded.
         let keys = self.get("keys").and_then(|keys| serde_json::from_str::<Vec<Key>>(keys.expose()).ok());
-        match (keys, text("active")) {
-            (Some(keys), Some(active)) => self.epoch.is_some() && keys.iter().any(|key| key.kid == active),
-            _ => false,
-        }
+        let (Some(keys), Some(active)) = (keys, text("active")) else { return false };
+        let Some(active) = keys.iter().find(|key| key.kid == active) else { return false };
+        self.gen_no = active.gen_no;
+        self.epoch.is_some()
     }
 }
 

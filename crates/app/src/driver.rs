@@ -6,20 +6,27 @@ use std::pin::Pin;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coffre_cache::{Alarm, Command, Event, Failure, FlightId, Generation, LoginFailed, Note};
+use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::Client;
+use coffre_manifest::Manifest;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::acks::{self, Acks, Statement};
 use crate::brain::{Brain, Contained};
+use crate::consumer;
 use crate::core::Core;
 use crate::engine::{FAREWELL, Inspection, Message};
 use crate::perform::{self, Done};
+use crate::published::{Shelf, ShelfState};
+use crate::recipe::Key;
 use crate::timer::Timer;
 
 /// Messages taken in before the table is published again.
 const BATCH: usize = 256;
+/// Replaced credentials that are watched; of the others the machine's bound is the end.
+const DRAINING: usize = 256;
 
 type Call = Pin<Box<dyn Future<Output = Done>>>;
 
@@ -31,11 +38,21 @@ pub(crate) async fn run(
     mut inbox: UnboundedReceiver<Message>,
 ) {
     let (calls, aloft) = (FuturesUnordered::new(), HashMap::new());
-    let mut driver = Driver { core, brain, client, calls, aloft, logging_in: false };
+    let acks = core
+        .engines
+        .server()
+        .map(|server| Acks::new(consumer::id(&core, &server.settings), &server.parameters));
+    let (logging_in, targets, draining) = (false, Vec::new(), Vec::new());
+    let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, targets, draining };
     let mut timer = Timer::new();
+    {
+        let brain = Arc::clone(&driver.brain);
+        driver.find_targets(&mut brain.lock().unwrap_or_else(PoisonError::into_inner));
+    }
     driver.turn(vec![Event::Tick]);
     loop {
-        let wake = driver.brain().wake_at();
+        let acks = driver.acks.as_ref().and_then(Acks::wake_at);
+        let wake = [driver.brain().wake_at(), acks].into_iter().flatten().min();
         let now = driver.core.clock.boot();
         let mut messages = Vec::new();
         let mut done = Vec::new();
@@ -75,6 +92,11 @@ struct Driver {
     aloft: HashMap<FlightId, AbortHandle>,
     /// Whether a login is on its way; the identity is with it.
     logging_in: bool,
+    acks: Option<Acks>,
+    /// Documents that rotate.
+    targets: Vec<Key>,
+    /// Replaced credentials that something may still use.
+    draining: Vec<(EntryId, Key, Arc<str>)>,
 }
 
 impl Driver {
@@ -103,13 +125,71 @@ impl Driver {
             reply.give(result);
         }
         let news = std::mem::take(&mut brain.news);
+        self.acknowledge(&mut brain);
         drop(brain);
         if !news.is_empty() {
             self.tell(&news);
         }
     }
 
-    fn show(&self, brain: &mut Brain) {
+    /// Says what we have and use of what rotates, if it is time to.
+    fn acknowledge(&mut self, brain: &mut Brain) {
+        let now = self.core.clock.boot();
+        let Some(acks) = self.acks.as_mut().filter(|acks| acks.is_due(now)) else { return };
+        let (Some(server), true) = (self.core.engines.server(), brain.may_ask()) else { return };
+        let uses = &self.core.uses;
+        let statement = |key: &Key| {
+            let (contents, _) = brain.shelves.get(key)?.contents(now)?;
+            let (epoch, given) = (contents.epoch().unwrap_or(0), contents.gen_no().unwrap_or(0));
+            let in_use = uses.oldest(key).map_or(given, |oldest| oldest.min(given));
+            Some((key.clone(), Statement { epoch, in_use, refusals: uses.refusals(key, now) }))
+        };
+        let picked = acks.pick(now, self.targets.iter().filter_map(statement).collect());
+        if picked.is_empty() {
+            return;
+        }
+        let documents = acks.documents(picked, self.core.clock.wall());
+        let place = Arc::clone(&server.place);
+        let client = self.client_of(brain, brain.machine.token());
+        self.calls
+            .push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, documents).await) }));
+    }
+
+    /// Which documents rotate: those with an epoch, and those of which the manifest says so. They are kept fresh without
+    /// being read, for a rotation waits until everybody has the new one.
+    fn find_targets(&mut self, brain: &mut Brain) {
+        let Some(acks) = &mut self.acks else { return };
+        acks.changed = true;
+        let entries = self.core.facts.manifest.iter().flat_map(Manifest::entries);
+        let planned: BTreeSet<&str> = entries
+            .filter(|entry| entry.rotation.is_some() && entry.dynamic.is_none())
+            .filter_map(|entry| entry.path.as_deref())
+            .collect();
+        let rotates = |key: &Key, shelf: &Shelf| match (key, &shelf.state) {
+            (Key::Document(path), ShelfState::Shown(contents, _)) => {
+                contents.epoch().is_some() || planned.contains(path.as_ref())
+            }
+            _ => false,
+        };
+        let found = brain.shelves.iter().filter(|(key, shelf)| rotates(key, shelf));
+        self.targets = found.map(|(key, _)| key.clone()).collect();
+        let now = self.core.clock.boot();
+        for key in &self.targets {
+            if let Some(id) = brain.id(now, key) {
+                brain.machine.follow(id, true);
+            }
+        }
+    }
+
+    /// Old credentials that nothing uses any more.
+    fn drained(&mut self) -> Vec<Event<Contained>> {
+        let uses = &self.core.uses;
+        let over = |(_, key, lease): &mut (EntryId, Key, Arc<str>)| !uses.holds(key, lease);
+        let over = self.draining.extract_if(.., over);
+        over.map(|(entry, _, lease)| Event::Drained { entry, lease }).collect()
+    }
+
+    fn show(&mut self, brain: &mut Brain) {
         if brain.changed.is_empty() {
             return;
         }
@@ -119,6 +199,7 @@ impl Driver {
         let next = before.next(&facts.recipes, &facts.fixed, &brain.shelves, &changed);
         drop(before);
         self.core.publish(next);
+        self.find_targets(brain);
     }
 
     fn tell(&self, news: &BTreeSet<crate::recipe::Key>) {
@@ -133,10 +214,11 @@ impl Driver {
     }
 
     /// What somebody asked for, as an event.
-    fn take(&self, message: Message) -> Option<Event<Contained>> {
+    fn take(&mut self, message: Message) -> Vec<Event<Contained>> {
         let now = self.core.clock.boot();
-        let mut brain = self.brain();
-        match message {
+        let shared = Arc::clone(&self.brain);
+        let mut brain = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = match message {
             Message::Get { key, reply } => brain.wanted(now, &key, reply),
             Message::Touch(key) => brain.touched(now, &key),
             Message::Invalidate { key, epoch } => {
@@ -145,7 +227,8 @@ impl Driver {
             Message::Follow => {
                 let followed = self.core.bells.any();
                 for entry in brain.known() {
-                    brain.machine.follow(entry, followed);
+                    let rotates = brain.key(entry).is_some_and(|key| self.targets.contains(key));
+                    brain.machine.follow(entry, followed || rotates);
                 }
                 Some(Event::Tick)
             }
@@ -158,8 +241,16 @@ impl Driver {
                 });
                 None
             }
+            Message::Used => {
+                drop(brain);
+                if let Some(acks) = &mut self.acks {
+                    acks.changed = true;
+                }
+                return self.drained();
+            }
             Message::Wake | Message::Close { .. } => Some(Event::Tick),
-        }
+        };
+        event.into_iter().collect()
     }
 
     /// What a call gave, as an event.
@@ -193,6 +284,11 @@ impl Driver {
             }
             Done::LookedUp { generation, outcome } => Some(Event::LookedUp { generation, outcome }),
             Done::TokenRenewed { generation, outcome } => Some(Event::TokenRenewed { generation, outcome }),
+            Done::Acknowledged(told) => {
+                let now = self.core.clock.boot();
+                self.acks.as_mut()?.told(now, told);
+                None
+            }
             Done::Nothing => None,
         }
     }
@@ -222,8 +318,14 @@ impl Driver {
             }
             // There is no subscriber who could try it: the credential is taken as it is.
             Command::Probe { probe, .. } => return Some(Event::Probed { probe, works: true }),
-            // Connections made with the old credential live on; the machine's bound ends it.
-            Command::Drain { .. } => {}
+            // Connections made with the old credential live on; if nobody says that there are some, the machine's bound
+            // ends it.
+            Command::Drain { entry, lease } => {
+                if let Some(key) = brain.key(entry).filter(|key| self.core.uses.holds(key, &lease)) {
+                    self.draining.truncate(DRAINING - 1);
+                    self.draining.insert(0, (entry, key.clone(), lease));
+                }
+            }
             Command::CancelFlight { flight } => {
                 if let Some(handle) = self.aloft.remove(&flight) {
                     handle.abort();
@@ -297,8 +399,24 @@ impl Driver {
         self.calls.push(Box::pin(async move { call.await.unwrap_or(Done::Nothing) }));
     }
 
+    /// Nobody has to wait for the word of a process that ends.
+    async fn take_leave(&mut self) {
+        let words = self.acks.take().map(|acks| acks.farewell(self.core.clock.wall()));
+        let Some(words) = words.filter(|words| !words.is_empty()) else { return };
+        let Some(server) = self.core.engines.server() else { return };
+        let client = {
+            let brain = self.brain();
+            self.client_of(&brain, brain.machine.token())
+        };
+        let told = acks::write(client, Arc::clone(&server.place), words);
+        let _ = tokio::time::timeout(FAREWELL / 2, told).await;
+    }
+
     /// Wipes everything, answers everybody, and gives the server a moment to hear of it.
     async fn close(mut self, revoke: bool, done: Option<SyncSender<()>>) {
+        if revoke {
+            self.take_leave().await;
+        }
         self.turn(vec![Event::Shutdown { revoke }]);
         self.core.shut();
         self.brain().shelves.clear();

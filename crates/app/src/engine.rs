@@ -61,13 +61,24 @@ struct Engine {
 
 /// What others ask of the background.
 pub(crate) enum Message {
-    Get { key: Key, reply: Reply },
+    Get {
+        key: Key,
+        reply: Reply,
+    },
     Touch(Key),
-    Invalidate { key: Key, epoch: Option<u64> },
+    Invalidate {
+        key: Key,
+        epoch: Option<u64>,
+    },
     Follow,
     Wake,
+    /// Something is not in use any more, or a login was refused.
+    Used,
     Inspect(SyncSender<Inspection>),
-    Close { revoke: bool, done: Option<SyncSender<()>> },
+    Close {
+        revoke: bool,
+        done: Option<SyncSender<()>>,
+    },
 }
 
 /// What the background knows, without values.
@@ -218,6 +229,13 @@ impl Engines {
     pub(crate) fn send(&self, core: &Arc<Core>, message: Message) -> Result<(), Error> {
         let engine = self.engine(core)?;
         engine.sender.send(message).map_err(|_| unavailable("the background has stopped; try again"))
+    }
+
+    /// The same, if this process has a background; else it is of no consequence.
+    pub(crate) fn hint(&self, message: Message) {
+        if let Some(engine) = self.own() {
+            let _ = engine.sender.send(message);
+        }
     }
 
     /// What the background knows; `None` if this process has none, or it does not answer at once.

@@ -32,8 +32,10 @@
 //!
 //! The rules of time are a machine without clock and network (`coffre-cache`); this crate drives it.
 
+mod acks;
 mod address;
 mod brain;
+mod consumer;
 mod core;
 mod credentials;
 mod document;
@@ -57,6 +59,7 @@ mod subscription;
 mod timer;
 #[doc(hidden)]
 pub mod timing;
+mod uses;
 mod value;
 
 pub use coffre_client::Lease;
@@ -70,4 +73,5 @@ pub use secrets::Secrets;
 pub use settings::Settings;
 pub use source::Source;
 pub use subscription::{Changes, Subscription};
+pub use uses::InUse;
 pub use value::Value;

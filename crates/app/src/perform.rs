@@ -11,6 +11,7 @@ use coffre_client::{Auth, Client, Error, ErrorKind, Op, Request, token};
 use coffre_secret::SecretText;
 use coffre_source::identity::{Identity, LoggedIn};
 
+use crate::acks::Told;
 use crate::document::Contents;
 use crate::recipe::Key;
 
@@ -36,6 +37,8 @@ pub(crate) enum Done {
         generation: Generation,
         outcome: TokenRenewed,
     },
+    /// Acknowledgements are written, or not.
+    Acknowledged(Vec<Told>),
     /// Best effort; nobody waits for it.
     Nothing,
 }

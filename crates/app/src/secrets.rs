@@ -14,6 +14,7 @@ use crate::settings::Settings;
 use crate::source::Source;
 use crate::start;
 use crate::subscription::Subscription;
+use crate::uses::InUse;
 use crate::value::Value;
 
 /// An application's secrets. A clone is the same instance; when the last one drops, everything it holds is wiped.
@@ -185,6 +186,30 @@ impl Secrets {
         }
         let key = self.core().key(path)?;
         self.core().engines.send(self.core(), Message::Invalidate { key, epoch })
+    }
+
+    /// Says that something is about to be made with the credentials of a variable, or of a path, and used from then on: a
+    /// connection. Ask for it before the credentials, and drop it with what was made. Rotation waits with the end of the
+    /// old credentials until nothing uses them any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if this is neither a variable nor a path.
+    pub fn in_use(&self, name: &str) -> Result<InUse, Error> {
+        self.core().keys_of(name).map(|keys| InUse::begin(self.core(), keys))
+    }
+
+    /// Says that a login with the credentials of a variable, or of a path, was refused. Rotation takes it back if this
+    /// happens more often than before.
+    ///
+    /// # Errors
+    /// As [`Secrets::in_use`].
+    pub fn login_refused(&self, name: &str) -> Result<(), Error> {
+        let now = self.core().clock.boot();
+        for key in self.core().keys_of(name)? {
+            self.core().uses.refused(key, now);
+        }
+        self.core().engines.hint(Message::Used);
+        Ok(())
     }
 
     /// Lets the background look at the clock again: after a leap of a clock that the settings gave.

@@ -5,6 +5,7 @@
 //! with the real server is tested from Python.
 #![expect(clippy::unwrap_used, reason = "test")]
 
+mod acknowledged;
 mod leased;
 mod memory;
 mod stand_in;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -28,6 +28,8 @@ template = "redis://:{REDIS_PASSWORD|pct}@{REDIS_HOST}:6379/0"
 names = ["REDIS_HOST"]
 "#;
 
+/// The status of answers, and what was written: path and body.
+type Acknowledged = Arc<Mutex<(u16, Vec<(String, String)>)>>;
 type Answers = Arc<Mutex<BTreeMap<String, (u16, String)>>>;
 
 /// A server on a port of its own, in a thread of its own.
@@ -37,6 +39,7 @@ pub(crate) struct Server {
     asked: Arc<Mutex<Vec<String>>>,
     healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
     slow: Arc<Mutex<Option<String>>>,
+    acknowledged: Acknowledged,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -51,6 +54,7 @@ impl Server {
             asked: Arc::default(),
             healed: Arc::default(),
             slow: Arc::default(),
+            acknowledged: Arc::new(Mutex::new((200, Vec::new()))),
             _stop: stop,
         };
         let shared = Shared {
@@ -58,6 +62,7 @@ impl Server {
             asked: Arc::clone(&server.asked),
             healed: Arc::clone(&server.healed),
             slow: Arc::clone(&server.slow),
+            acknowledged: Arc::clone(&server.acknowledged),
         };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -108,6 +113,16 @@ impl Server {
         }
     }
 
+    /// Path and body of each acknowledgement that was sent.
+    pub(crate) fn acknowledged(&self) -> Vec<(String, String)> {
+        self.acknowledged.lock().unwrap().1.clone()
+    }
+
+    /// How acknowledgements are answered from now on.
+    pub(crate) fn answers_acknowledgements(&self, status: u16) {
+        self.acknowledged.lock().unwrap().0 = status;
+    }
+
     pub(crate) fn asked_for(&self, path: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| asked.ends_with(path)).count()
     }
@@ -136,11 +151,18 @@ struct Shared {
     asked: Arc<Mutex<Vec<String>>>,
     healed: Arc<Mutex<Option<Arc<AtomicBool>>>>,
     slow: Arc<Mutex<Option<String>>>,
+    acknowledged: Acknowledged,
 }
 
 impl Shared {
-    async fn answer(self, path: String) -> (u16, String) {
+    async fn answer(self, path: String, body: Incoming) -> (u16, String) {
         self.asked.lock().unwrap().push(path.clone());
+        if path.contains("/_rot/ack/") {
+            let body = body.collect().await.unwrap().to_bytes();
+            let mut acknowledged = self.acknowledged.lock().unwrap();
+            acknowledged.1.push((path, String::from_utf8(body.to_vec()).unwrap()));
+            return (acknowledged.0, r#"{"data":{"version":1},"errors":["permission denied"]}"#.to_owned());
+        }
         if path.ends_with("/login")
             && let Some(healed) = self.healed.lock().unwrap().take()
         {
@@ -161,7 +183,8 @@ async fn serve(listener: tokio::net::TcpListener, shared: Shared) {
         let (stream, _) = listener.accept().await.unwrap();
         let shared = shared.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = shared.clone().answer(request.uri().path().to_owned());
+            let path = request.uri().path().to_owned();
+            let answer = shared.clone().answer(path, request.into_body());
             async move {
                 let (status, body) = answer.await;
                 Ok::<_, Infallible>(

@@ -1,0 +1,96 @@
+//! What a process says of documents that rotate, and when.
+#![expect(clippy::indexing_slicing, reason = "test")]
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::{MINUTE, Opened, Server, opened_with, stand_in};
+
+const PATH: &str = "/v1/atmr/data/prod/redis/password";
+
+fn credential(epoch: u64, gen_no: u64) -> String {
+    format!(
+        r#"{{"data":{{"data":{{"schema":"credential/1","target":"redis/password","epoch":{epoch},"gen":{gen_no},"value":"v{epoch}"}},"metadata":{{"version":{epoch}}}}}}}"#
+    )
+}
+
+fn rotating() -> Opened {
+    let server = Server::start();
+    server.says(PATH, 200, &credential(7, 3));
+    opened_with(server, stand_in::MANIFEST)
+}
+
+impl Opened {
+    /// The last word on the password, once there are `count` of them.
+    fn word(&self, count: usize) -> Json {
+        self.until(|opened| opened.server.acknowledged().len() >= count);
+        let (path, body) = self.server.acknowledged().remove(count - 1);
+        let said: Json = serde_json::from_str(&body).unwrap();
+        let consumer = said["data"]["consumer"].as_str().unwrap();
+        assert_eq!(path, format!("/v1/atmr/data/prod/_rot/ack/redis/password/{consumer}"));
+        assert!(consumer.starts_with("atmr."), "{consumer}");
+        said["data"].clone()
+    }
+
+    fn rotate(&self, epoch: u64, gen_no: u64) {
+        self.server.says(PATH, 200, &credential(epoch, gen_no));
+        self.secrets.invalidate("redis/password").unwrap();
+    }
+}
+
+#[test]
+fn what_rotates_is_acknowledged_at_the_start_at_each_change_and_in_time() {
+    let opened = rotating();
+    let first = opened.word(1);
+    assert_eq!((&first["epoch"], &first["in_use"], &first["frozen"]), (&7.into(), &3.into(), &false.into()));
+    assert_eq!(first["expires"], "2026-09-21T15:32:00Z", "max_stale and two minutes from now");
+    opened.rotate(8, 4);
+    assert_eq!((&opened.word(2)["epoch"], &opened.word(2)["in_use"]), (&8.into(), &4.into()));
+    // Nobody reads, and still a newer one is noticed: a rotation waits for it.
+    opened.server.says(PATH, 200, &credential(9, 4));
+    opened.pass(MINUTE * 5);
+    opened.until(|opened| opened.server.acknowledged().iter().any(|(_, body)| body.contains(r#""epoch":9"#)));
+    let before = opened.server.acknowledged().len();
+    opened.pass(MINUTE * 5);
+    opened.until(|opened| opened.server.acknowledged().len() > before);
+    assert!(opened.server.acknowledged().iter().all(|(path, _)| !path.contains("jwt")), "that has no epoch");
+    opened.secrets.close();
+    let (_, last) = opened.server.acknowledged().pop().unwrap();
+    let last: Json = serde_json::from_str(&last).unwrap();
+    assert!(last["data"]["expires"].as_str() < first["expires"].as_str(), "nobody waits for who has left");
+}
+
+#[test]
+fn a_connection_keeps_its_generation_in_use_until_it_is_closed() {
+    let opened = rotating();
+    opened.word(1);
+    let (old, other) = (opened.secrets.in_use("REDIS_URL").unwrap(), opened.secrets.in_use("redis/password"));
+    opened.rotate(8, 4);
+    assert_eq!((&opened.word(2)["epoch"], &opened.word(2)["in_use"]), (&8.into(), &3.into()));
+    let new = opened.secrets.in_use("REDIS_PASSWORD").unwrap();
+    drop(old);
+    assert_eq!(opened.server.acknowledged().len(), 2);
+    drop(other);
+    assert_eq!((&opened.word(3)["epoch"], &opened.word(3)["in_use"]), (&8.into(), &4.into()));
+    drop(new);
+    opened.secrets.login_refused("REDIS_URL").unwrap();
+    opened.secrets.login_refused("REDIS_URL").unwrap();
+    opened.pass(Duration::from_secs(11));
+    assert_eq!(opened.word(4)["auth_failures_60s"], 2);
+}
+
+#[test]
+fn a_server_that_allows_no_acknowledgements_is_served_from_all_the_same() {
+    let server = Server::start();
+    server.says(PATH, 200, &credential(7, 3));
+    server.answers_acknowledgements(403);
+    let opened = opened_with(server, stand_in::MANIFEST);
+    opened.word(1);
+    opened.rotate(8, 4);
+    opened.until(|opened| opened.text("REDIS_PASSWORD").as_deref() == Ok("v8"));
+    assert_eq!(opened.server.acknowledged().len(), 1, "it is not asked again at once");
+    opened.server.answers_acknowledgements(200);
+    opened.pass(MINUTE * 6);
+    assert_eq!(opened.word(2)["epoch"], 8);
+}
