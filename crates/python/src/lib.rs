@@ -23,6 +23,7 @@ mod opening;
 mod pending;
 mod secrets;
 mod settings;
+mod uses;
 
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
@@ -46,6 +47,8 @@ mod _native {
     use super::secrets::Secrets;
     #[pymodule_export]
     use super::settings::Settings;
+    #[pymodule_export]
+    use super::uses::InUse;
     use super::{Bound, PyMapping, PyModule, PyModuleMethods as _, PyResult};
 
     #[pymodule_init]

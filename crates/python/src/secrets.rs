@@ -17,6 +17,7 @@ use crate::news::Watch;
 use crate::opening;
 use crate::pending::{Made, Pending};
 use crate::settings::{Given, overrides};
+use crate::uses::InUse;
 
 /// Secrets of an application: read once, cached, kept fresh.
 ///
@@ -117,6 +118,20 @@ impl Secrets {
     fn refresh(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let wanted = text(path, "path")?;
         path.py().detach(|| self.app.refresh(&wanted)).map_err(|error| Failure::from(error).into())
+    }
+
+    /// Says that something is about to be made with the credentials of a variable or a path, a connection for instance.
+    /// Ask for it before the credentials, and `close` the result with what was made. Rotation keeps the old credentials
+    /// until nothing uses them any more.
+    fn in_use(&self, name: &Bound<'_, PyAny>) -> PyResult<InUse> {
+        let found = self.app.in_use(&text(name, "name")?).map_err(Failure::from)?;
+        Ok(InUse::new(found))
+    }
+
+    /// Says that a login with the credentials of a variable or a path was refused. Rotation takes a change back if this
+    /// happens after it.
+    fn login_refused(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.app.login_refused(&text(name, "name")?).map_err(|error| Failure::from(error).into())
     }
 
     /// Calls back with a `Change` when values have changed or were withdrawn, on a thread of the package, one call at a

@@ -20,6 +20,7 @@ from coffre._native import (
     DatabaseCredentials,
     Document,
     Explanation,
+    InUse,
     Secrets,
     __version__,
     get_secret,
@@ -36,6 +37,7 @@ __all__ = [
     "Document",
     "Explanation",
     "Gone",
+    "InUse",
     "Key",
     "Keyring",
     "KeyringError",
@@ -51,8 +53,10 @@ __all__ = [
     "get_document",
     "get_secret",
     "health",
+    "in_use",
     "invalidate",
     "keyring",
+    "login_refused",
     "metrics",
     "names",
     "on_change",
@@ -109,6 +113,16 @@ def invalidate(path: str) -> None:
 def refresh(path: str) -> None:
     """Asks the server for a document now, and waits for what it says."""
     _default.secrets().refresh(path)
+
+
+def in_use(name: str) -> InUse:
+    """Says that something is about to be made with the credentials of a variable or a path, until the result is closed."""
+    return _default.secrets().in_use(name)
+
+
+def login_refused(name: str) -> None:
+    """Says that a login with the credentials of a variable or a path was refused."""
+    _default.secrets().login_refused(name)
 
 
 def on_change(callback: Callable[[Change], object]) -> Callable[[], None]:

@@ -10,7 +10,7 @@ stay logged in when a password changes: Redis asks only at the start.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Dict, Mapping, NoReturn, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NoReturn, Optional, Tuple, Union
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import redis
@@ -34,6 +34,8 @@ class CredentialProvider(redis.CredentialProvider):
         """``name`` is a variable or a path. Its document has ``username`` and ``password``, or a URL as its ``value``."""
         found = process_secrets(secrets)
         self.name = name
+        self.in_use: Callable[[], Any] = lambda: found.in_use(name)
+        self._login_refused = lambda: found.login_refused(name)
         self._read = document_reader(found, name)
         self._refresh = ForcedRefresh(refresher(found, name))
 
@@ -48,6 +50,7 @@ class CredentialProvider(redis.CredentialProvider):
     def changed(self, refused: Pair) -> bool:
         """To be asked after a refusal: whether another attempt makes sense, because the server was asked anew or the
         pair is another one by now."""
+        self._login_refused()
         return self._refresh() or self.get_credentials() != refused
 
     @property
@@ -62,15 +65,37 @@ class CredentialProvider(redis.CredentialProvider):
         raise TypeError("a CredentialProvider gives secrets and cannot be pickled")
 
 
-class _AsksAgain:
+class _Counted:
+    """A connection that says which pair it was made with, from before it is made until it is closed."""
+
+    _used: Any = None
+
+    def _begin(self, provider: CredentialProvider) -> None:
+        self._end()
+        self._used = provider.in_use()
+
+    def _end(self) -> None:
+        used, self._used = self._used, None
+        if used is not None:
+            used.close()
+
+
+class _AsksAgain(_Counted):
     """One more attempt with a fresh pair when the server refuses the first."""
 
     credential_provider: Any
+
+    def disconnect(self, *args: Any, **options: Any) -> None:
+        try:
+            super().disconnect(*args, **options)  # type: ignore[misc]
+        finally:
+            self._end()
 
     def connect_check_health(self, *args: Any, **options: Any) -> None:
         provider = self.credential_provider
         if not isinstance(provider, CredentialProvider):
             return super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
+        self._begin(provider)
         used = provider.get_credentials()
         try:
             return super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
@@ -80,6 +105,7 @@ class _AsksAgain:
         # redis-py's own frames hold the pair; so would this one.
         del used
         if again:
+            self._begin(provider)
             try:
                 return super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
             except AuthenticationError as error:
@@ -87,15 +113,22 @@ class _AsksAgain:
         raise refusal
 
 
-class _AsksAgainAsync:
+class _AsksAgainAsync(_Counted):
     """The same for asyncio."""
 
     credential_provider: Any
+
+    async def disconnect(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().disconnect(*args, **options)  # type: ignore[misc]
+        finally:
+            self._end()
 
     async def connect_check_health(self, *args: Any, **options: Any) -> None:
         provider = self.credential_provider
         if not isinstance(provider, CredentialProvider):
             return await super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
+        self._begin(provider)
         used = await provider.get_credentials_async()
         try:
             return await super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
@@ -104,6 +137,7 @@ class _AsksAgainAsync:
         again = await asyncio.get_running_loop().run_in_executor(None, provider.changed, used)
         del used
         if again:
+            self._begin(provider)
             try:
                 return await super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
             except AuthenticationError as error:

@@ -32,6 +32,7 @@ REFUSED_STATES = ("28P01", "28000", "42501")
 # The longest time for which a client may use an old value is an hour, so that an overlap is never shorter.
 OVERLAP_SECONDS = 3600.0
 GENERATION = "coffre_user"
+IN_USE = "coffre_in_use"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def attach(
     logins = _Logins(engine, process_secrets(secrets), name)
     event.listen(engine, "do_connect", logins.connect)
     event.listen(engine, "handle_error", logins.failed)
+    event.listen(engine, "close", logins.closed)
     _attached[engine] = logins
     return engine
 
@@ -97,25 +99,43 @@ class _Logins:
     def __init__(self, engine: Engine, secrets: SecretsLike, name: str) -> None:
         self._url = engine.url
         self._secrets = secrets
+        self._name = name
         self._refresh = ForcedRefresh(refresher(secrets, name))
         self._lock = threading.Lock()
         self._connected = self._refused = self._retried = 0
 
     def connect(self, dialect: Any, record: Any, arguments: List[Any], parameters: Dict[str, Any]) -> Any:
         """SQLAlchemy's hook: the connection."""
+        # Before the credentials are read, so that a rotation never takes them for unused.
+        used = self._secrets.in_use(self._name)
         credentials = self._secrets.get_database_credentials()
         connection, error = self._try(dialect, record, credentials, arguments, parameters)
         if error is not None and _is_refusal(error, credentials.username):
-            self._count("_refused")
+            self._refusal()
             fresh = self._another(credentials)
             if fresh is not None:
                 self._count("_retried")
                 log.warning("the database refused %s; once more with what the server says now", credentials.username)
+                used.close()
+                used = self._secrets.in_use(self._name)
+                fresh = self._secrets.get_database_credentials()
                 connection, error = self._try(dialect, record, fresh, arguments, parameters)
         if error is not None:
+            used.close()
             raise error
+        if record is None:
+            # Nobody tells when this one ends.
+            used.close()
+        else:
+            record.info[IN_USE] = used
         self._count("_connected")
         return connection
+
+    def closed(self, connection: Any, record: Any) -> None:
+        """SQLAlchemy's hook: a connection has left the pool."""
+        used = record.info.pop(IN_USE, None)
+        if used is not None:
+            used.close()
 
     def failed(self, context: Any) -> None:
         """SQLAlchemy's hook: a statement failed. A connection of a user who may no longer do this leaves the pool, if
@@ -124,7 +144,7 @@ class _Logins:
             return
         made_by = context.connection.info.get(GENERATION)
         if made_by is not None and made_by != self._secrets.get_database_credentials().username:
-            self._count("_refused")
+            self._refusal()
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = False
 
@@ -157,6 +177,10 @@ class _Logins:
         fresh = self._secrets.get_database_credentials()
         same = (fresh.username, fresh.password) == (refused.username, refused.password)
         return fresh if asked or not same else None
+
+    def _refusal(self) -> None:
+        self._count("_refused")
+        self._secrets.login_refused(self._name)
 
     def _count(self, name: str) -> None:
         with self._lock:
