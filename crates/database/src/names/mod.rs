@@ -5,6 +5,9 @@
 //! the functions `random`, `truncate`, `truncate_sha256`, `lowercase`, `uppercase`, `replace`, `timestamp`, `unix_time`,
 //! `unix_time_millis`, `uuid`, `sha256`, `base64`, `printf`.
 //!
+//! The default of PostgreSQL, for a token `ops` and a role `reader`, gives
+//! `v-ops-reader-5Wd0pYlZx8mUo2aQ1kTr-1790000000`.
+//!
 //! A name that comes out may hold any character but control characters: whoever writes it into a statement quotes it.
 
 mod functions;

@@ -23,6 +23,8 @@ const FENCE: &str = "coffre fence ";
 const LOCKS: i32 = 0x636f_6666;
 
 /// A PostgreSQL server as its administrator, or as a consumer sees it: host, port and database are the settings'.
+///
+/// Every call ends within the settings' time, and may be repeated. Names are quoted; nothing in them is run.
 pub struct Admin {
     pool: Arc<Pool>,
 }

@@ -1,3 +1,5 @@
+//! Connection strings are read in both forms, and nothing in them reaches a file, a socket or another host.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -6,6 +6,12 @@
 //! * Neither a new password nor `NOLOGIN` nor `DROP ROLE` ends a session, and a session that has `SET ROLE owner` goes on
 //!   as the owner. So removing a user is: no login, commit, end its sessions, then drop.
 //! * What a user owns blocks its removal. It goes to the role that the user acted for, and nothing of it is lost.
+//! * Rights that were granted to single users are kept in one row for each table, and after some 2,400 of them no more
+//!   fit ("row is too big"). So users should get their rights from a role that they are members of; removal works for
+//!   both, as far as the administrator may take back what was granted.
+//!
+//! Everything has an end: waiting for a connection, connecting, each statement, each lock, an open transaction of a
+//! process of ours that sleeps. What a server may send for one action is bounded as well.
 
 mod admin;
 mod connect;
@@ -38,6 +44,12 @@ pub use admin::{Admin, FencedPassword, Probe};
 const MAX_USERS: usize = 100_000;
 
 /// Checks the settings; nothing is connected yet.
+///
+/// `connection_url` is `postgresql://…` or libpq's `key=value` pairs, with `{{username}}` and `{{password}}`. Of libpq's
+/// parameters there are `host`, `port`, `dbname`, `user`, `password`, `sslmode`, `application_name` and `connect_timeout`;
+/// [`ErrorKind::Invalid`] names any other. `sslmode` is `disable`, `prefer` (the default, as in libpq; with trust anchors
+/// configured or TLS demanded it is `verify-full`), `require` (with trust anchors `verify-ca`, as in libpq), `verify-ca` or
+/// `verify-full`. A server that asks for the password in clear without TLS does not get it.
 pub fn open(settings: Settings) -> Result<Arc<dyn Database>, Error> {
     Ok(Arc::new(Postgresql::open(settings)?))
 }

@@ -5,7 +5,16 @@
 //! was put in. Text of a longer literal may be run as a statement by what it is given to (`EXECUTE '… {{name}} …'`): there
 //! only values of plain characters are put.
 //!
-//! Comments are left out.
+//! Comments are left out. Statements that begin or end a transaction are refused: all of a list run in one.
+//!
+//! ```
+//! use coffre_database::statements::{Dialect, Values, render};
+//! let role = ["CREATE ROLE {{name}} LOGIN PASSWORD '{{password}}'".to_owned()];
+//! let password = "it's".into();
+//! let values = Values { name: Some("a\"b"), password: Some(&password), expiration: None };
+//! let sql = render(&role, Dialect::Postgresql, &values).unwrap();
+//! assert_eq!(sql[0].expose(), r#"CREATE ROLE "a""b" LOGIN PASSWORD 'it''s'"#);
+//! ```
 
 mod lex;
 

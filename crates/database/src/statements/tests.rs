@@ -1,3 +1,5 @@
+//! Values stay in the places where they are put, whatever they are; what cannot be rendered is refused.
+
 use proptest::prelude::*;
 
 use super::*;
