@@ -7,12 +7,12 @@ use coffre_client::{Body, Client};
 use coffre_secret::SecretText;
 use serde_json::json;
 
-use crate::{BoxFuture, Failure};
+use crate::{BoxFuture, Failure, FailureKind};
 
 /// The few things that rotation asks of a KV v2 mount, so that any Vault-compatible server will do. Paths are below the
 /// mount: `prod/_rot/rec/jwt/secret_key`.
 ///
-/// A failure that is not [`FailureKind::Transient`](crate::FailureKind::Transient) says that nothing was changed; a transient one leaves it open.
+/// A failure that is not [`FailureKind::Transient`] says that nothing was changed; a transient one leaves it open.
 /// Implementations repeat no write by themselves once it may have been seen.
 pub trait Kv: Send + Sync {
     /// A version, the newest without one. `None`: there is none, or never was a document.
@@ -23,7 +23,7 @@ pub trait Kv: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Version>, Failure>>;
 
     /// Writes the JSON text of a document as a new version, if `cas` is the newest one now (0: there is none), and gives
-    /// its number. [`FailureKind::Conflict`](crate::FailureKind::Conflict): it is not.
+    /// its number. [`FailureKind::Conflict`]: it is not.
     fn write<'a>(
         &'a self,
         path: &'a str,
@@ -53,6 +53,8 @@ pub struct Version {
     pub document: Option<SecretText>,
     /// Whether its bytes are gone for good.
     pub destroyed: bool,
+    /// When the server took it in; `None` if it does not say.
+    pub created: Option<Wall>,
 }
 
 /// What is known about all versions of a document.
@@ -140,6 +142,7 @@ impl Kv for ClientKv {
                 version: entry.version,
                 document: entry.document().map(SecretText::duplicate),
                 destroyed: entry.destroyed,
+                created: Wall::parse(&entry.created_time),
             }))
         })
     }
@@ -204,4 +207,9 @@ impl Kv for ClientKv {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.map(|seen| seen.date.plus(self.clock.boot().saturating_sub(seen.boot)))
     }
+}
+
+/// Whether a failed write may have been done.
+pub(crate) fn is_open(failure: &Failure) -> bool {
+    failure.kind() == FailureKind::Transient
 }

@@ -110,9 +110,10 @@ pub trait Target: Send + Sync {
         Box::pin(std::future::ready(Ok(Verdict::default())))
     }
 
-    /// DESTROY: what lies outside the store. The engine destroys the versions that hold the bytes, and reads them back.
-    fn destroy<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(std::future::ready(Ok(())))
+    /// DESTROY: what lies outside the store, and the document without the generation if it is still in there. The engine
+    /// writes that first, then destroys the versions that hold the bytes, and reads them back.
+    fn destroy<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Before PROMOTE: takes the pending generation back everywhere, and gives the document without it if it was

@@ -1,0 +1,158 @@
+//! Two engines at once, one that was paused beyond its claim, a clock that jumps, a server that was restored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_ambient::{Clock, Wall};
+use coffre_rotation::{HaltCode, Kind, Phase};
+
+use crate::memory::Fault;
+use crate::outside::document_works;
+use crate::stage::{KINDS, Stage, name};
+
+#[tokio::test(start_paused = true)]
+async fn two_engines_at_once_make_one_rotation() {
+    for kind in KINDS {
+        let stage = Stage::new(kind);
+        let ((one, kv), (two, _)) = (stage.engine(1), stage.engine(2));
+        assert!(stage.begin(&one, &kv).await);
+        for _ in 0..500 {
+            let name = name();
+            let (a, b) = tokio::join!(one.step(&name), two.step(&name));
+            stage.assert_usable("two engines");
+            let _ = (a, b);
+            stage.clock.advance(Duration::from_secs(20));
+            let record = stage.record();
+            if record.active == 2 && record.retiring.is_empty() {
+                break;
+            }
+        }
+        assert!(stage.settle(&two, &kv).await);
+        stage.assert_rotated("two engines");
+        assert_eq!(stage.record().active, 2, "{kind:?}: one wish, one rotation");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_was_paused_beyond_its_claim_is_refused_by_the_target() {
+    let stage = Stage::new(Kind::RedisTwoPassword);
+    let (one, kv) = stage.engine(1);
+    assert!(stage.begin(&one, &kv).await);
+    while stage.record().phase != Phase::Apply {
+        one.step(&name()).await.unwrap();
+    }
+    let late = stage.record();
+    stage.clock.advance(Duration::from_secs(600));
+    let (two, two_kv) = stage.engine(2);
+    assert!(stage.settle(&two, &two_kv).await);
+    let world = stage.world.lock().unwrap().clone();
+    // The first one wakes inside APPLY, with what it had read before.
+    let sim = crate::outside::Sim { kind: stage.kind, world: Arc::clone(&stage.world), plan: Arc::default() };
+    let entropy = coffre_ambient::SeededEntropy::new(9);
+    let at = coffre_rotate::At {
+        record: &late,
+        document: None,
+        earlier: None,
+        fence: late.fence,
+        now: stage.clock.wall(),
+        until: stage.clock.wall(),
+        entropy: &entropy,
+    };
+    let refused = coffre_rotate::Target::apply(&sim, at, late.pending.as_ref().unwrap()).await.unwrap_err();
+    assert_eq!(refused.kind(), coffre_rotate::FailureKind::Fenced);
+    assert_eq!(stage.world.lock().unwrap().accepted, world.accepted);
+    // Awake, it sees that it is not in charge, and does nothing.
+    assert!(stage.settle(&one, &kv).await);
+    stage.assert_rotated("after the pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_restored_is_seen_and_nothing_is_downgraded() {
+    for kind in [Kind::SigningKey, Kind::RedisTwoPassword, Kind::PgAlternating] {
+        let stage = Stage::new(kind);
+        let (engine, kv) = stage.engine(1);
+        assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+        let before = stage.kv.snapshot();
+        assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+        let world = stage.world.lock().unwrap().clone();
+        stage.kv.restore(&before);
+        for _ in 0..10 {
+            let _ = engine.step(&name()).await;
+        }
+        let halt = stage.record().halt.expect("it stands still");
+        assert_eq!(halt.code, HaltCode::Downgrade, "{kind:?}: {halt:?}");
+        assert_eq!(*stage.world.lock().unwrap(), world, "{kind:?}: the outside was touched");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_down_in_the_middle_is_waited_for() {
+    for kind in [Kind::RedisTwoPassword, Kind::PgAlternating] {
+        let stage = Stage::new(kind);
+        let (engine, kv) = stage.engine(1);
+        assert!(stage.begin(&engine, &kv).await);
+        stage.world.lock().unwrap().down = true;
+        for _ in 0..40 {
+            let _ = engine.drive(&name(), 20).await;
+            stage.clock.advance(Duration::from_secs(120));
+        }
+        assert_eq!(stage.record().phase, Phase::Apply);
+        assert!(document_works(kind, &stage.document(), &stage.world.lock().unwrap()));
+        stage.world.lock().unwrap().down = false;
+        assert!(stage.settle(&engine, &kv).await);
+        stage.assert_rotated("after the outage");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn material_that_is_refused_ends_in_a_halt_with_the_old_one_valid() {
+    let stage = Stage::new(Kind::PgAlternating);
+    let (engine, kv) = stage.engine(1);
+    assert!(stage.begin(&engine, &kv).await);
+    stage.world.lock().unwrap().refuses = true;
+    for _ in 0..100 {
+        let _ = engine.drive(&name(), 20).await;
+        stage.clock.advance(Duration::from_secs(120));
+    }
+    let record = stage.record();
+    let halt = record.halt.expect("it stands still");
+    assert_eq!((halt.code, record.active), (HaltCode::Refused, 1));
+    assert!(!halt.advice.is_empty());
+    stage.assert_usable("halted");
+    stage.world.lock().unwrap().refuses = false;
+    engine.now(&name(), false).await.unwrap();
+    assert!(stage.settle(&engine, &kv).await);
+    stage.assert_usable("after the policy was mended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_breaks_nothing() {
+    for kind in KINDS {
+        for jump in [-86_400_i64, 86_400] {
+            let stage = Stage::new(kind);
+            let (engine, kv) = stage.engine(1);
+            assert!(stage.begin(&engine, &kv).await);
+            for _ in 0..3 {
+                let _ = engine.step(&name()).await;
+            }
+            let now = stage.clock.wall().secs().checked_add_signed(jump).unwrap();
+            stage.clock.jump_to(Wall::from_secs(now));
+            stage.assert_usable("after the jump");
+            let (other, other_kv) = stage.engine(2);
+            assert!(stage.settle(&other, &other_kv).await, "{kind:?} {jump}");
+            stage.assert_rotated("after the jump");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_to_a_wish_does_not_make_two_rotations() {
+    let stage = Stage::new(Kind::SigningKey);
+    let (engine, kv) = stage.engine(1);
+    let _ = engine.drive(&name(), 5).await;
+    let next = kv.plan.lock().unwrap().done + 1;
+    kv.plan.lock().unwrap().at = Some((next, Fault::AnswerLost));
+    engine.now(&name(), false).await.unwrap();
+    assert!(stage.settle(&engine, &kv).await);
+    assert_eq!(stage.record().active, 2);
+}
