@@ -1,7 +1,11 @@
 //! The kinds of secrets, as [`Target`](crate::Target)s.
 
+mod dynamic;
+mod leases;
 mod postgresql;
 mod redis;
 
+pub use dynamic::{Budget, Dynamic, Login, Place};
+pub use leases::{ClientLeases, Lease, Leases, Token, lifetime};
 pub use postgresql::{PgAlternating, PgPair, PgProbe};
 pub use redis::{RedisProbe, RedisTwoPassword};
