@@ -22,7 +22,9 @@ pub struct Ack {
     /// Logins that were refused in the last minute.
     #[serde(default)]
     pub auth_failures_60s: u32,
-    /// When the registration ends: `max_stale` and twice the clock allowance after it was written.
+    /// When the registration ends: `max_stale` and twice the clock allowance after it was written. Of a frozen process:
+    /// when it will have ended, since it uses what it has until then; whoever sees it end writes a last
+    /// acknowledgement that ends at once.
     #[serde(with = "wall")]
     pub expires: Wall,
     /// Which write this is; consumers may leave it out.

@@ -104,7 +104,13 @@ fn advance(record: &mut Record, seen: &Seen<'_>) {
     };
     record.gate = None;
     record.exposed |= matches!(to, Phase::Publish | Phase::Promote);
+    // After a failed probe the same is applied again: its failures go on counting.
+    let (tries, since) = (record.tries, record.phase_since);
+    let again = record.phase == Phase::Apply && tries > 0;
     enter(record, seen, to);
+    if again {
+        (record.tries, record.phase_since) = (tries, since);
+    }
     claim::take(record, seen);
     let gen_no = record.pending.as_ref().map(|pending| pending.gen_no);
     note(record, seen, head::event_of(to), gen_no, String::new());
@@ -364,6 +370,8 @@ fn undone(seen: &Seen<'_>, epoch: u64) -> Box<Record> {
             record.schedule.next_due = record.schedule.next_due.map(|due| due.max(later));
             record.phase = Phase::Idle;
             settle(&mut record, seen);
+            // An outside key is asked for long before it is due.
+            record.not_before = seen.settings.steps().by_hand.then_some(later);
         }
     }
     record.claim = None;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use coffre_ambient::Wall;
 
 use super::types::Seen;
@@ -13,14 +15,19 @@ pub struct Heard {
     pub written: Wall,
 }
 
+/// The longest registration of a frozen process without `max_process_lifetime`; then it counts as gone.
+const FROZEN: Duration = Duration::from_secs(7 * 86_400);
+
 impl Heard {
-    /// Whether the registration still counts. It cannot be made to last longer than the policy's bounds.
+    /// Whether the registration still counts. It cannot be made to last longer than the policy's bounds; that of a
+    /// frozen process lasts as long as whoever looks after it says, since it goes on using what it has.
     fn counts(&self, seen: &Seen<'_>) -> bool {
-        let k = seen.settings.allowance;
-        let longest = self.written.plus(seen.policy.max_stale.saturating_add(k.saturating_mul(2)));
-        let frozen = self.written.plus(seen.settings.settled(seen.policy));
-        let longest = if self.ack.frozen { longest.max(frozen) } else { longest };
-        seen.now < self.ack.expires.min(longest)
+        let live = seen.policy.max_stale.saturating_add(seen.settings.allowance.saturating_mul(2));
+        let longest = match self.ack.frozen {
+            true => seen.settings.max_process_lifetime.unwrap_or(FROZEN).max(live),
+            false => live,
+        };
+        seen.now < self.ack.expires.min(self.written.plus(longest))
     }
 }
 

@@ -93,7 +93,11 @@ pub(super) fn repair(seen: &Seen<'_>) -> Option<Next> {
 
 fn backing_off(seen: &Seen<'_>) -> Option<Next> {
     let until = seen.record.not_before.filter(|until| seen.now < *until)?;
-    Some(Next::Wait(Waiting::until(until, format!("trying again after {} failures", seen.record.tries))))
+    let why = match seen.record.tries {
+        0 => "it was taken back; it is left alone for a while".to_owned(),
+        tries => format!("trying again after {tries} failures"),
+    };
+    Some(Next::Wait(Waiting::until(until, why)))
 }
 
 /// The next step of the newest rotation.
@@ -170,9 +174,10 @@ fn idle(seen: &Seen<'_>) -> Next {
     let schedule = &seen.record.schedule;
     let Some(due) = schedule.next_due else { return Next::Wait(Waiting::idle(None, "it has no schedule")) };
     if seen.settings.steps().by_hand {
-        let ask = coffre_ambient::Wall::from_nanos(
-            due.nanos().saturating_sub(u64::try_from(ASKED_BEFORE.as_nanos()).unwrap_or(0)),
-        );
+        // A key that lives shortly is not asked for while it is new.
+        let half = due.since(schedule.last_ok.unwrap_or(seen.record.phase_since)) / 2;
+        let before = u64::try_from(ASKED_BEFORE.min(half).as_nanos()).unwrap_or(0);
+        let ask = coffre_ambient::Wall::from_nanos(due.nanos().saturating_sub(before));
         return match seen.now >= ask && crowded(seen).is_none() {
             true => Next::Write(finish::started(seen, Reason::Schedule)),
             false => {

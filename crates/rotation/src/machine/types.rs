@@ -47,7 +47,7 @@ impl Seen<'_> {
 /// What a rotator remembers of a target for as long as its process lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Memory {
-    /// The highest epoch of the document that it has seen.
+    /// The highest epoch of the document that it has seen or written. Forgotten when an epoch reset was written.
     pub max_epoch: u64,
     /// The fence with which the target refused it, since the record was last written by it.
     pub refused_fence: Option<u64>,

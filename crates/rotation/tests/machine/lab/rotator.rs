@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{Action, Draw, FailureKind, Heard, Memory, Next, Outcome, Seen, finish, next};
-use coffre_rotation::{Facts, Kind, Pending, Record, RotationId, Usable};
+use coffre_rotation::{Facts, Kind, Pending, Phase, Record, RotationId, Usable};
 use coffre_secret::SecretText;
 
 use super::target::Effect;
@@ -17,8 +17,10 @@ pub(crate) struct Rotator {
     pub(crate) wakes: Wall,
     memory: Memory,
     stage: Stage,
-    /// Reads the record before the document, against the rules (a test shows what happens then).
+    /// Reads the document after the record, against the rules (a test shows what happens then).
     pub(crate) careless: bool,
+    /// How far its idea of the server's time is ahead.
+    pub(crate) ahead: Duration,
     /// Ends of its sleep that were no use: to find a machine that runs in circles.
     pub(crate) polls: u64,
 }
@@ -26,6 +28,7 @@ pub(crate) struct Rotator {
 enum Stage {
     Document,
     Record(Held),
+    Careless(Box<Bundle>),
     Write(Box<Bundle>, Box<Record>),
     Act(Box<Bundle>, Action, VecDeque<Effect>),
     Put(Box<Bundle>, Action, Doc),
@@ -44,6 +47,8 @@ struct Bundle {
     version: u64,
     acks: Vec<Heard>,
     draw: Draw,
+    /// When the record was read.
+    at: Wall,
 }
 
 impl Rotator {
@@ -54,7 +59,19 @@ impl Rotator {
             memory: Memory::default(),
             stage: Stage::Document,
             careless: false,
+            ahead: Duration::ZERO,
             polls: 0,
+        }
+    }
+
+    /// Whether it has decided to do something outside of the record, and has not done it yet.
+    pub(crate) fn is_about_to_act(&self, world: &World) -> bool {
+        let claimed =
+            |bundle: &Bundle| bundle.record.claim.as_ref().is_some_and(|claim| claim.holder == self.holder);
+        match &self.stage {
+            Stage::Act(..) | Stage::Put(..) => true,
+            Stage::Careless(bundle) => claimed(bundle) && world.record().phase != Phase::Idle,
+            _ => false,
         }
     }
 
@@ -65,9 +82,15 @@ impl Rotator {
         match std::mem::replace(&mut self.stage, Stage::Document) {
             Stage::Document => self.stage = Stage::Record(read(world)),
             Stage::Record(held) => {
-                // Careless: the document is read again, after the record.
-                let bundle = Box::new(Bundle::read(world, if self.careless { read(world) } else { held }));
-                self.memory.max_epoch = self.memory.max_epoch.max(bundle.held.facts.epoch);
+                let bundle = Box::new(Bundle::read(world, held));
+                match self.careless {
+                    true => self.stage = Stage::Careless(bundle),
+                    false => self.decide(world, bundle),
+                }
+            }
+            // The document is read again, after the record.
+            Stage::Careless(mut bundle) => {
+                bundle.held = read(world);
                 self.decide(world, bundle);
             }
             Stage::Write(bundle, record) => match world.write_record(bundle.version, &record) {
@@ -82,7 +105,8 @@ impl Rotator {
     }
 
     fn decide(&mut self, world: &mut World, bundle: Box<Bundle>) {
-        let decision = next(&bundle.seen(world, &self.holder, self.memory));
+        self.memory.max_epoch = self.memory.max_epoch.max(bundle.held.facts.epoch);
+        let decision = next(&bundle.seen(world, self));
         self.follow(world, bundle, decision);
     }
 
@@ -104,7 +128,7 @@ impl Rotator {
     }
 
     fn done(&mut self, world: &mut World, bundle: Box<Bundle>, action: &Action, outcome: Outcome) -> bool {
-        let decision = finish(&bundle.seen(world, &self.holder, self.memory), action, outcome);
+        let decision = finish(&bundle.seen(world, self), action, outcome);
         self.follow(world, bundle, decision);
         true
     }
@@ -161,7 +185,10 @@ impl Rotator {
         let outcome = match world.write_doc(bundle.held.version, doc) {
             Answer::Killed => return false,
             Answer::Unknown => Outcome::Failed(FailureKind::Transient, "no answer".to_owned()),
-            Answer::Landed => Outcome::Written(epoch),
+            Answer::Landed => {
+                self.memory.max_epoch = self.memory.max_epoch.max(epoch);
+                Outcome::Written(epoch)
+            }
             _ => Outcome::Failed(FailureKind::Conflict, "somebody else wrote".to_owned()),
         };
         if let (Action::Destroy { gen_no, .. }, Outcome::Written(_)) = (&action, &outcome) {
@@ -186,10 +213,11 @@ impl Bundle {
             version: world.record.0,
             acks: world.acks.clone(),
             draw,
+            at: world.now,
         }
     }
 
-    fn seen<'a>(&'a self, world: &'a World, holder: &'a str, memory: Memory) -> Seen<'a> {
+    fn seen<'a>(&'a self, world: &'a World, rotator: &'a Rotator) -> Seen<'a> {
         Seen {
             record: &self.record,
             document: Some(&self.held.facts),
@@ -198,9 +226,10 @@ impl Bundle {
             policy: &world.policy,
             freeze: world.freeze.then_some("for the test"),
             neighbours: &[],
-            holder,
-            now: world.now,
-            memory,
+            holder: &rotator.holder,
+            // The moment of the decision, or, as bad, that of reading.
+            now: if rotator.careless { self.at } else { world.now }.plus(rotator.ahead),
+            memory: rotator.memory,
             draw: &self.draw,
         }
     }
@@ -365,6 +394,9 @@ fn draw(world: &mut World, bundle: &Bundle, number: u64) -> Pending {
 fn verified(world: &mut World, bundle: &Bundle) -> Outcome {
     let pending = bundle.record.pending.as_ref().unwrap();
     let material = material_of(pending);
+    if let Some(kind) = world.refuses {
+        return Outcome::Failed(kind, "the target says no".to_owned());
+    }
     if world.outside.accepts(principal_of(pending), material) {
         world.probed.push(material);
         Outcome::Done

@@ -1,14 +1,11 @@
 //! The machine in a simulated world: nothing valid is ever refused, some working credential is always readable, and
-//! after any crash the end is that of the run that was not interrupted. Seeds are printed; `COFFRE_SIM_SEED` plays one.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test")]
-
-mod lab;
+//! after any crash the end is that of the run that was not interrupted.
 
 use std::collections::BTreeMap;
 
+use crate::lab::run::{Ended, Plan, go, run};
+use crate::lab::world::Fault;
 use coffre_rotation::Kind;
-use lab::run::{Ended, Plan, go, run};
-use lab::world::Fault;
 
 fn sound(plan: &Plan, ended: &Ended) {
     let record = ended.world.record();

@@ -102,8 +102,8 @@ pub(crate) fn go(
         let settled = record.phase == Phase::Idle && record.retiring.is_empty() && record.repair.is_none();
         let done = settled && promotions >= plan.promotions;
         let stuck = world.now > end || polls > 200_000;
-        if done || stuck || !world.violations.is_empty() {
-            return Ended { world, promotions, polls, stuck: stuck && !done };
+        if done || stuck || world.stop || !world.violations.is_empty() {
+            return Ended { promotions, polls, stuck: stuck && !done && !world.stop, world };
         }
     }
 }
@@ -116,6 +116,8 @@ fn soonest(rotators: &[Rotator]) -> (usize, Wall) {
 /// A person's wish, written as the command line would.
 pub(crate) fn wish(world: &mut World, wish: Command) -> Result<(), Refused> {
     let record = world.record().duplicate();
+    let memory =
+        Memory { max_epoch: world.docs.iter().map(|doc| doc.epoch).max().unwrap_or(0), ..Memory::default() };
     let facts = world.doc().facts(world.is_ring());
     let rotation = RotationId::draw(world.now, &world.dice).unwrap();
     let draw = Draw { rotation, jitter: world.dice.next_u64() };
@@ -130,7 +132,7 @@ pub(crate) fn wish(world: &mut World, wish: Command) -> Result<(), Refused> {
             neighbours: &[],
             holder: "person",
             now: world.now,
-            memory: Memory::default(),
+            memory,
             draw: &draw,
         };
         command(&seen, wish)?

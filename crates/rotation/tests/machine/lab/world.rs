@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coffre_ambient::{SeededEntropy, Wall};
-use coffre_rotation::machine::Heard;
+use coffre_rotation::machine::{FailureKind, Heard};
 use coffre_rotation::{
     Facts, HistoryMonth, Kind, Record, RotPolicy, Settings, Target, Usable, WireDocument, WriteId,
 };
@@ -120,7 +120,21 @@ pub(crate) struct World {
     /// The phase of the record and what was written, of each write.
     pub(crate) writes: Vec<(String, &'static str)>,
     pub(crate) violations: Vec<String>,
+    /// Materials that a person said are known to others: whoever has them is to be refused.
+    pub(crate) compromised: Vec<u64>,
+    /// Materials that went into use without a wait, because of a leak, and until when somebody may not know them yet.
+    pub(crate) rushed: Vec<(u64, Wall)>,
+    /// How old a value may get in a consumer, whatever the policy says.
+    pub(crate) stale: Duration,
+    /// How long a token really lives.
+    pub(crate) lifetime: Duration,
     pub(crate) checks: u64,
+    /// What the target says of each new material.
+    pub(crate) refuses: Option<FailureKind>,
+    /// It was put back to an earlier moment.
+    pub(crate) restored: bool,
+    /// The run ends here.
+    pub(crate) stop: bool,
 }
 
 impl World {
@@ -149,7 +163,14 @@ impl World {
             fault: None,
             writes: Vec::new(),
             violations: Vec::new(),
+            compromised: Vec::new(),
+            rushed: Vec::new(),
+            stale: STALE,
+            lifetime: LIFETIME,
             checks: 0,
+            refuses: None,
+            restored: false,
+            stop: false,
         }
     }
 
@@ -191,6 +212,13 @@ impl World {
             self.flush();
         }
         answer.unwrap_or(Answer::Landed)
+    }
+
+    /// The server is put back to an earlier moment, as from a snapshot.
+    pub(crate) fn restore(&mut self, record: (u64, String), docs: Vec<Doc>) {
+        self.parsed = Record::parse(record.1.as_bytes()).unwrap();
+        self.history.events.retain(|event| event.seq <= self.parsed.hist_seq);
+        (self.record, self.docs, self.restored) = (record, docs, true);
     }
 
     pub(crate) fn write_doc(&mut self, read: usize, doc: Doc) -> Answer {
@@ -242,7 +270,10 @@ impl World {
                 self.violated(format!("G6: generation {} is promoted without a probe", new.number));
             }
             let compromised = self.record.1.contains("\"compromised\"");
-            if self.is_ring() && before.key(new.number).is_none() && !compromised {
+            if compromised {
+                // Verifiers ask again for a key that they do not know; here they are only forgiven.
+                self.rushed.push((new.material, self.now.plus(STALE + Duration::from_secs(1_800))));
+            } else if self.is_ring() && before.key(new.number).is_none() {
                 self.violated(format!("G2: generation {} is used before it is accepted", new.number));
             }
         }

@@ -6,7 +6,7 @@ use coffre_ambient::Wall;
 use coffre_rotation::machine::Heard;
 use coffre_rotation::{Ack, ConsumerId, Kind, Usable};
 
-use super::world::{Doc, LIFETIME, SOFT, STALE, World};
+use super::world::{Doc, SOFT, STALE, World};
 
 /// A process that uses the credential, with a cache as real ones have it.
 pub(crate) struct Consumer {
@@ -37,8 +37,8 @@ impl Consumer {
         }
     }
 
-    fn value(&self, now: Wall) -> Option<&Doc> {
-        let fresh = self.frozen.is_some() || now.since(self.validated) < STALE;
+    fn value(&self, now: Wall, stale: Duration) -> Option<&Doc> {
+        let fresh = self.frozen.is_some() || now.since(self.validated) < stale;
         self.snapshot.as_ref().filter(|_| fresh)
     }
 }
@@ -66,16 +66,22 @@ fn follow(world: &mut World, consumer: &mut Consumer) {
             && now.since(consumer.validated) >= after
     });
     if consumer.frozen.is_none() || restart {
-        if consumer.snapshot.as_ref().is_some_and(|held| held.epoch > newest.epoch) {
+        let falls = consumer.snapshot.as_ref().is_some_and(|held| held.epoch > newest.epoch);
+        if falls && !world.restored {
             world.violated("a consumer sees the epoch fall".to_owned());
         }
-        consumer.snapshot = Some(newest);
-        consumer.validated = now;
+        // A consumer that has seen more keeps what it has, until that is too old.
+        if !falls {
+            consumer.snapshot = Some(newest);
+            consumer.validated = now;
+        }
     }
     let jitter = world.dice.below(SOFT.as_secs() / 5);
     consumer.next = now.plus(SOFT.saturating_sub(Duration::from_secs(jitter)));
     let Some(held) = consumer.snapshot.as_ref().filter(|_| consumer.acknowledges) else { return };
-    let expires = now.plus(STALE + Duration::from_secs(120));
+    // A frozen process uses what it has for as long as it lives; a live one stops.
+    let lives = if consumer.frozen.is_some() { Duration::from_secs(86_400) } else { STALE };
+    let expires = now.plus(lives + Duration::from_secs(120));
     let mut ack = Ack::new(consumer.id.clone(), held.epoch, held.active().number, expires);
     ack.frozen = consumer.frozen.is_some();
     world.acks.retain(|heard| heard.ack.consumer != ack.consumer);
@@ -84,23 +90,23 @@ fn follow(world: &mut World, consumer: &mut Consumer) {
 
 fn work(world: &mut World, consumers: &mut [Consumer], at: usize) {
     let now = world.now;
-    let Some(held) = consumers[at].value(now).cloned() else { return };
+    let Some(held) = consumers[at].value(now, world.stale).cloned() else { return };
     let active = held.active().clone();
     match world.kind {
         Kind::SigningKey => {
-            let lifetime = Duration::from_secs(world.dice.below(LIFETIME.as_secs()) + 1);
+            let lifetime = Duration::from_secs(world.dice.below(world.lifetime.as_secs()) + 1);
             let kept = world.dice.below(4) == 0;
             consumers[at].tokens.retain(|token| token.2 > now);
             if kept || consumers[at].tokens.len() < 3 {
                 consumers[at].tokens.push((active.material, active.number, now.plus(lifetime)));
             }
             let issuer = usize::try_from(world.dice.below(consumers.len() as u64)).unwrap();
-            let compromised = world.record.1.contains("compromised\":true");
             for (material, number, _) in consumers[issuer].tokens.iter().filter(|token| token.2 > now) {
                 world.checks += 1;
                 let accepted = held.keys.iter().any(|key| key.material == *material);
-                if !accepted && !compromised {
-                    world.violations.push(format!("a valid token of generation {number} is refused"));
+                let rushed = world.rushed.iter().any(|(known, until)| known == material && now < *until);
+                if !accepted && !rushed && !world.compromised.contains(material) {
+                    world.violated(format!("a valid token of generation {number} is refused"));
                 }
             }
         }
@@ -117,7 +123,8 @@ fn work(world: &mut World, consumers: &mut [Consumer], at: usize) {
         }
         _ => {
             world.checks += 1;
-            if !world.outside.accepts(active.principal, active.material) {
+            let known = world.compromised.contains(&active.material);
+            if !known && !world.outside.accepts(active.principal, active.material) {
                 world.violated(format!(
                     "generation {} is refused, which epoch {} names",
                     active.number, held.epoch
@@ -131,10 +138,14 @@ fn work(world: &mut World, consumers: &mut [Consumer], at: usize) {
 pub(crate) fn always(world: &mut World) {
     let active = world.doc().active().clone();
     world.checks += 1;
-    if active.usable != Usable::Active || !world.outside.accepts(active.principal, active.material) {
+    // Between the loss of a compromised credential and the next document nobody can promise anything.
+    let known = world.compromised.contains(&active.material);
+    if active.usable != Usable::Active || !known && !world.outside.accepts(active.principal, active.material)
+    {
         world.violated(format!("no working credential is readable: generation {}", active.number));
     }
-    if world.outside.living() > 2 {
+    // How many keys a person leaves valid at an issuer is theirs to say.
+    if world.outside.living() > 2 && world.kind != Kind::External {
         world.violated(format!("{} credentials are live", world.outside.living()));
     }
 }
