@@ -36,6 +36,7 @@ impl Rotator {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let stop = AtomicBool::new(false);
+        let mut said: Vec<(String, String)> = Vec::new();
         loop {
             let mut round = std::pin::pin!(self.round(&stop));
             let report = tokio::select! {
@@ -47,9 +48,11 @@ impl Rotator {
                 }
                 report = &mut round => report,
             };
-            for (name, why) in &report.failed {
-                tracing::warn!(name, why, "a target could not be looked at");
+            // Said once: a sealed server would say it for hours.
+            for (name, why) in report.failed.iter().filter(|failed| !said.contains(*failed)) {
+                tracing::warn!(name, why, "a target could not be looked at; it is tried again");
             }
+            said = report.failed;
             let pause = report.again.map_or(POLL, |at| at.since(self.store.now()).min(POLL));
             tokio::select! {
                 biased;

@@ -7,4 +7,5 @@ mod memory;
 mod outside;
 mod rivals;
 mod rounds;
+mod servers;
 mod stage;
