@@ -3,7 +3,11 @@
 mod dynamic;
 mod leases;
 mod postgresql;
+pub mod encryption;
+pub mod external;
 mod redis;
+mod ring;
+pub mod signing;
 
 pub use dynamic::{Budget, Dynamic, Login, Place};
 pub use leases::{ClientLeases, Lease, Leases, Token, lifetime};

@@ -20,6 +20,16 @@ pub struct NewKey {
 }
 
 impl Keyring {
+    /// A ring of one key, which is active: where there was no document at all.
+    pub fn of_one(new: NewKey) -> Result<Self, KeyringError> {
+        let generation = new.generation;
+        let mut ring =
+            Self { epoch: 0, min_epoch: None, keys: Vec::new(), legacy: None, extra: super::Extra::default() };
+        ring.add(new)?;
+        ring.activate(generation, None)?;
+        ring.changed()
+    }
+
     /// With a new key that readers accept and nobody uses yet. Nothing changes if it is there already, in whatever state.
     pub fn with_prepared(mut self, new: NewKey, max_accepted: usize) -> Result<Self, KeyringError> {
         if self.has(&new)? {

@@ -111,6 +111,28 @@ pub fn kid_of(material: &str, algorithm: Option<&str>) -> Result<String, &'stati
     Ok(hex::encode(digest).chars().take(KID_DIGITS).collect())
 }
 
+/// Uses a key as its consumers do: signs a message and verifies it, key pairs with the public half alone. False says that
+/// the key is of no use for the algorithm (HS256 without one).
+#[must_use]
+pub fn signs(material: &str, algorithm: Option<&str>, message: &[u8]) -> bool {
+    if !is_pair(algorithm) {
+        let hash = match algorithm {
+            Some("HS384") => Hash::Sha384,
+            Some("HS512") => Hash::Sha512,
+            _ => Hash::Sha256,
+        };
+        let tag = tag_under(hash, material.as_bytes(), message);
+        let others = tag_under(hash, material.as_bytes(), b"another message");
+        return !material.is_empty() && tag != others && tag == tag_under(hash, material.as_bytes(), message);
+    }
+    let Some(scheme) = algorithm.and_then(Scheme::parse) else { return false };
+    let signed = pair(material, scheme).and_then(|pair| pair.sign(message).ok());
+    match (signed, public_der(material, algorithm)) {
+        (Some(signature), Ok(public)) => coffre_crypto::signature::verify(scheme, &public, message, &signature),
+        _ => false,
+    }
+}
+
 /// The scheme of a private key in PEM, from its own bytes. `None`: not a private key that can be read.
 #[must_use]
 pub fn scheme_of(material: &str) -> Option<Scheme> {

@@ -14,7 +14,7 @@ mod style;
 mod wire;
 
 pub use change::NewKey;
-pub use key::{Key, State, kid_of, scheme_of};
+pub use key::{Key, State, kid_of, scheme_of, signs};
 pub use style::{Purpose, Style, StyleError};
 pub use wire::Form;
 

@@ -104,6 +104,19 @@ pub enum StyleError {
 }
 
 impl Style {
+    /// The style where there was no key: 32 bytes as base 64 (48 and 64 for HS384 and HS512), or a key pair.
+    #[must_use]
+    pub fn first(purpose: Purpose, algorithm: Option<&str>) -> Self {
+        match algorithm.and_then(Scheme::parse) {
+            Some(scheme) if purpose == Purpose::Signing => Self::Pair(scheme),
+            _ => {
+                let padded = purpose == Purpose::Encryption;
+                let encoding = Encoding::Base64 { digits: LastDigits::UrlSafe, padded };
+                Self::Bytes { encoding, bytes: strength(algorithm) }
+            }
+        }
+    }
+
     /// The style of the key in use. `algorithm` is what the ring or the manifest pins it to, if anything.
     pub fn of(material: &str, purpose: Purpose, algorithm: Option<&str>) -> Result<Self, StyleError> {
         let text = material.trim();
@@ -126,7 +139,7 @@ impl Style {
         }
     }
 
-    /// The next key. `before` is the one in use: a key pair is made no smaller than it.
+    /// The next key. `before` is the one in use, or empty: a key pair is made no smaller than it.
     pub fn draw(&self, before: &str, entropy: &dyn Entropy) -> Result<SecretText, StyleError> {
         match *self {
             Self::Bytes { encoding: Encoding::Hex { upper }, bytes } => draw_hex(upper, bytes, entropy),
@@ -135,8 +148,11 @@ impl Style {
             }
             Self::Text { alphabet, chars } => alphabet.draw(chars, entropy),
             Self::Pair(scheme) => {
-                let before = pair(before, scheme).ok_or(StyleError::NotPair)?;
-                let made = before.another(entropy).and_then(|made: KeyPair| made.pkcs8());
+                let made = match before {
+                    "" => KeyPair::generate(scheme, entropy),
+                    before => pair(before, scheme).ok_or(StyleError::NotPair)?.another(entropy),
+                };
+                let made = made.and_then(|made| made.pkcs8());
                 made.map(|der| pem::of_private(&der)).map_err(|_| StyleError::Entropy)
             }
         }
