@@ -20,6 +20,7 @@ mod failure;
 mod inspect;
 mod pool;
 mod remove;
+mod texts;
 mod tls;
 mod wire;
 
@@ -39,6 +40,7 @@ use failure::Secrets;
 use pool::Pool;
 
 pub use admin::{Admin, FencedPassword, Probe};
+pub use texts::{Column, Row, Texts};
 
 /// Names that one question gives at most.
 const MAX_USERS: usize = 100_000;
