@@ -39,7 +39,7 @@ pub fn stands(text: &str) -> Stands<'_> {
 
 /// The key of the ring that a text stands under, if it has it.
 #[must_use]
-pub fn key_of<'a>(ring: &'a Keyring, text: &str) -> Option<&'a Key> {
+pub(super) fn key_of<'a>(ring: &'a Keyring, text: &str) -> Option<&'a Key> {
     match stands(text) {
         Stands::Under(kid) => ring.by_kid(kid),
         Stands::Bare => ring.legacy(),
