@@ -112,11 +112,7 @@ pub trait Target: Send + Sync {
 
     /// DESTROY: what lies outside the store, and the document without the generation if it is still in there. The engine
     /// writes that first, then destroys the versions that hold the bytes, and reads them back.
-    fn destroy<'a>(
-        &'a self,
-        _at: At<'a>,
-        _gen_no: u64,
-    ) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
+    fn destroy<'a>(&'a self, _at: At<'a>, _gen_no: u64) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 

@@ -47,8 +47,10 @@ impl Texts {
     /// The next rows after a key, at most `limit`, in the order of the key. Rows without a text are left out.
     pub async fn after(&self, of: &Column<'_>, key: Option<&str>, limit: u32) -> Result<Vec<Row>, Error> {
         let (table, pk, column) = (name(of.table), identifier(of.key), identifier(of.column));
-        let select = format!("SELECT {pk}::text, {column}::text FROM {table} WHERE {column} IS NOT NULL");
-        let end = format!("ORDER BY {pk} LIMIT {limit}");
+        // With the table's name: a bare name would mean the column of the answer, which is sorted as text.
+        let select =
+            format!("SELECT o.{pk}::text, o.{column}::text FROM {table} o WHERE o.{column} IS NOT NULL");
+        let end = format!("ORDER BY o.{pk} LIMIT {limit}");
         self.pool
             .timed(async {
                 let lease = self.pool.lease().await?;
@@ -56,7 +58,7 @@ impl Texts {
                     None => lease.query(&format!("{select} {end}"), &[]).await?,
                     Some(key) => {
                         let kind = kind_of(&lease, of).await?;
-                        let sql = format!("{select} AND {pk} > $1::{kind} {end}");
+                        let sql = format!("{select} AND o.{pk} > $1::{kind} {end}");
                         lease.query(&sql, &[(&key, Type::TEXT)]).await?
                     }
                 };
@@ -138,8 +140,10 @@ impl Texts {
             let any = looks.collect::<Vec<_>>().join(" OR ");
             let of = format!("{}.{}", identifier(&schema), identifier(&table));
             let sql = format!("SELECT 1::int8 FROM {of} WHERE {any} LIMIT 1");
-            let values: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
-                prefixes.iter().map(|prefix| (prefix as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT)).collect();
+            let values: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = prefixes
+                .iter()
+                .map(|prefix| (prefix as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
+                .collect();
             if self.pool.timed(lease.value::<i64>(&sql, &values)).await?.is_some() {
                 found.push((schema, table, column));
             }
@@ -188,6 +192,7 @@ fn row_of(row: &tokio_postgres::Row) -> Option<Row> {
 }
 
 fn not_text(of: &Column<'_>) -> Error {
-    let message = format!("the column {}.{} or its key {} has a form that is no text", of.table, of.column, of.key);
+    let message =
+        format!("the column {}.{} or its key {} has a form that is no text", of.table, of.column, of.key);
     Error::new(ErrorKind::Invalid, message)
 }

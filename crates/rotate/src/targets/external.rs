@@ -61,7 +61,8 @@ impl ExternalKey {
         for (name, value) in &probe.headers {
             // EXPOSE: as above.
             let value = reqwest::header::HeaderValue::from_str(fill(value, key).expose());
-            let mut value = value.map_err(|_| Failure::permanent("the key has characters that no header may have"))?;
+            let mut value =
+                value.map_err(|_| Failure::permanent("the key has characters that no header may have"))?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }
@@ -80,7 +81,8 @@ impl ExternalKey {
     }
 
     fn key_of(&self, document: Option<&Document>) -> Result<SecretText, Failure> {
-        let found = document.and_then(|document| document.field(&self.field).or_else(|| document.field("value")));
+        let found =
+            document.and_then(|document| document.field(&self.field).or_else(|| document.field("value")));
         found.ok_or_else(|| Failure::config(format!("the document has no text in its field {}", self.field)))
     }
 
@@ -151,7 +153,11 @@ impl Target for ExternalKey {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    fn undo<'a>(&'a self, _at: At<'a>, _pending: &'a Pending) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
+    fn undo<'a>(
+        &'a self,
+        _at: At<'a>,
+        _pending: &'a Pending,
+    ) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -197,10 +203,12 @@ impl Target for ExternalKey {
 
 /// Too many requests and a server's own troubles pass; other statuses say that the probe is not the right one.
 fn unclear(status: u16) -> Failure {
-    let message = format!("the probe got status {status}, which is declared neither for good nor for revoked keys");
+    let message =
+        format!("the probe got status {status}, which is declared neither for good nor for revoked keys");
     match status {
         408 | 425 | 429 | 500..=599 => Failure::transient(message),
-        _ => Failure::config(message).advise("Correct the probe's `expect` and `refused`, then `coffre rotate resume`."),
+        _ => Failure::config(message)
+            .advise("Correct the probe's `expect` and `refused`, then `coffre rotate resume`."),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What signing and encryption keys have in common: both are rings of keys in one document.
 
 use coffre_rotation::Pending;
-use coffre_rotation::keyring::{Form, Key, Keyring, KeyringError, MAX_ACCEPTED, NewKey, Purpose, Style, StyleError};
+use coffre_rotation::keyring::{
+    Form, Key, Keyring, KeyringError, MAX_ACCEPTED, NewKey, Purpose, Style, StyleError,
+};
 use serde_json::{Map, Value};
 
 use crate::{At, Document, Failure, Which};
@@ -34,7 +36,10 @@ impl RingForm {
 
     /// The ring, which must be there.
     pub(super) fn present(&self, at: &At<'_>) -> Result<Keyring, Failure> {
-        let none = || Failure::config("the document of the keys is gone").advise("Restore it, then `coffre rotate resume`.");
+        let none = || {
+            Failure::config("the document of the keys is gone")
+                .advise("Restore it, then `coffre rotate resume`.")
+        };
         self.read(at)?.ok_or_else(none)
     }
 
@@ -141,7 +146,9 @@ impl RingForm {
     ) -> Result<bool, Failure> {
         let again = self.ring_of(at, &self.write(at, ring)?)?;
         let name = |ring: &Keyring| ring.generation(generation).map(|key| key.kid().to_owned());
-        Ok(name(ring).is_some() && name(&again) == name(ring) && ring.generation(generation).is_some_and(of_use))
+        Ok(name(ring).is_some()
+            && name(&again) == name(ring)
+            && ring.generation(generation).is_some_and(of_use))
     }
 }
 

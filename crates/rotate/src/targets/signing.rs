@@ -29,7 +29,8 @@ impl SigningKey {
 
     fn tried(&self, at: &At<'_>, ring: &Keyring, generation: u64) -> Result<bool, Failure> {
         // EXPOSE: used as its consumers use it.
-        self.ring.is_good(at, ring, generation, |key: &Key| signs(key.material().expose(), key.algorithm(), TRIAL))
+        self.ring
+            .is_good(at, ring, generation, |key: &Key| signs(key.material().expose(), key.algorithm(), TRIAL))
     }
 }
 
@@ -47,7 +48,9 @@ impl Target for SigningKey {
             let ring = self.ring.with_pending(&at, pending)?;
             match self.tried(&at, &ring, pending.gen_no)? {
                 true => Ok(()),
-                false => Err(Failure::permanent("the new key does not verify what it signed, or is not read under its name")),
+                false => Err(Failure::permanent(
+                    "the new key does not verify what it signed, or is not read under its name",
+                )),
             }
         })
     }
@@ -74,7 +77,11 @@ impl Target for SigningKey {
         Box::pin(async move { self.ring.changed(&at, |ring| ring.without(gen_no)) })
     }
 
-    fn undo<'a>(&'a self, at: At<'a>, pending: &'a Pending) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
+    fn undo<'a>(
+        &'a self,
+        at: At<'a>,
+        pending: &'a Pending,
+    ) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
         Box::pin(async move {
             if at.document.is_none() {
                 return Ok(None);
@@ -101,6 +108,8 @@ impl Target for SigningKey {
     }
 
     fn check<'a>(&'a self, at: At<'a>) -> BoxFuture<'a, Vec<String>> {
-        Box::pin(async move { self.ring.draw(&at).err().map(|failure| failure.to_string()).into_iter().collect() })
+        Box::pin(
+            async move { self.ring.draw(&at).err().map(|failure| failure.to_string()).into_iter().collect() },
+        )
     }
 }

@@ -23,8 +23,13 @@ impl Keyring {
     /// A ring of one key, which is active: where there was no document at all.
     pub fn of_one(new: NewKey) -> Result<Self, KeyringError> {
         let generation = new.generation;
-        let mut ring =
-            Self { epoch: 0, min_epoch: None, keys: Vec::new(), legacy: None, extra: super::Extra::default() };
+        let mut ring = Self {
+            epoch: 0,
+            min_epoch: None,
+            keys: Vec::new(),
+            legacy: None,
+            extra: super::Extra::default(),
+        };
         ring.add(new)?;
         ring.activate(generation, None)?;
         ring.changed()

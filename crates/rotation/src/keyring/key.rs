@@ -128,7 +128,9 @@ pub fn signs(material: &str, algorithm: Option<&str>, message: &[u8]) -> bool {
     let Some(scheme) = algorithm.and_then(Scheme::parse) else { return false };
     let signed = pair(material, scheme).and_then(|pair| pair.sign(message).ok());
     match (signed, public_der(material, algorithm)) {
-        (Some(signature), Ok(public)) => coffre_crypto::signature::verify(scheme, &public, message, &signature),
+        (Some(signature), Ok(public)) => {
+            coffre_crypto::signature::verify(scheme, &public, message, &signature)
+        }
         _ => false,
     }
 }

@@ -116,17 +116,27 @@ impl fmt::Display for Missing {
             }
             Self::Uses { kid, uses } => write!(f, "{uses} texts still stand under {kid}"),
             Self::Unregistered { columns } => {
-                write!(f, "encrypted texts stand in columns that the manifest does not name as holders: {}", columns.join(", "))
+                write!(
+                    f,
+                    "encrypted texts stand in columns that the manifest does not name as holders: {}",
+                    columns.join(", ")
+                )
             }
             Self::Decrypts { kid, until } => {
-                write!(f, "{kid} may still decrypt something: no decryption may be counted until {}", until.rfc3339())
+                write!(
+                    f,
+                    "{kid} may still decrypt something: no decryption may be counted until {}",
+                    until.rfc3339()
+                )
             }
             Self::InUse { consumers } => write!(f, "still in use by {}", consumers.join(", ")),
-            Self::Drain { place, until } => write!(f, "{place} may hold texts under it until {}", until.rfc3339()),
-            Self::Backups { until } => write!(f, "backups that need it are kept until {}", until.rfc3339()),
-            Self::UnknownBackups => {
-                f.write_str("nobody said how long backups are kept: set backup_retention, or make an escrow copy")
+            Self::Drain { place, until } => {
+                write!(f, "{place} may hold texts under it until {}", until.rfc3339())
             }
+            Self::Backups { until } => write!(f, "backups that need it are kept until {}", until.rfc3339()),
+            Self::UnknownBackups => f.write_str(
+                "nobody said how long backups are kept: set backup_retention, or make an escrow copy",
+            ),
             Self::Approvals { have, need } => write!(f, "{have} of {need} people have agreed"),
         }
     }

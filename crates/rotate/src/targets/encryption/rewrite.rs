@@ -70,9 +70,14 @@ impl EncryptionKey {
         }
         match rows.last() {
             Some(row) if row.key.len() > MAX_KEY => {
-                return Err(Failure::config(format!("a key of {} is longer than {MAX_KEY} bytes", holder.table)));
+                return Err(Failure::config(format!(
+                    "a key of {} is longer than {MAX_KEY} bytes",
+                    holder.table
+                )));
             }
-            Some(row) if rows.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX) => place.after = Some(row.key.clone()),
+            Some(row) if rows.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX) => {
+                place.after = Some(row.key.clone())
+            }
             _ => (place.holder, place.after) = (place.holder.saturating_add(1), None),
         }
         self.pause(rows.len()).await;
@@ -131,7 +136,8 @@ impl EncryptionKey {
                 named && holder.column == column
             })
         };
-        let others = found.into_iter().filter(|(schema, table, column)| !is_registered(schema, table, column));
+        let others =
+            found.into_iter().filter(|(schema, table, column)| !is_registered(schema, table, column));
         Ok(others.map(|(schema, table, column)| format!("{schema}.{table}.{column}")).collect())
     }
 
@@ -151,7 +157,10 @@ impl EncryptionKey {
     /// So long that the rate is kept.
     async fn pause(&self, rows: usize) {
         let each = Duration::from_secs(1) / self.registry.rate.rows_per_second.max(1);
-        tokio::time::sleep(each.saturating_mul(u32::try_from(rows).unwrap_or(BATCH)).min(Duration::from_secs(5))).await;
+        tokio::time::sleep(
+            each.saturating_mul(u32::try_from(rows).unwrap_or(BATCH)).min(Duration::from_secs(5)),
+        )
+        .await;
     }
 }
 
@@ -209,7 +218,8 @@ fn pass_is_over(at: &At<'_>, place: &Cursor, mut counts: BTreeMap<String, u64>) 
         return Ok(Progress { cursor: None, done: true, counts });
     }
     if place.uses == place.shut {
-        let message = format!("{} texts under an old key do not open: they were changed, or are damaged", place.shut);
+        let message =
+            format!("{} texts under an old key do not open: they were changed, or are damaged", place.shut);
         let advice = "Restore or remove them, then `coffre rotate resume`; until then the old key stays.";
         return Err(Failure::config(message).advise(advice));
     }

@@ -28,7 +28,8 @@ pub enum Stands<'a> {
 pub fn stands(text: &str) -> Stands<'_> {
     let named = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.'));
     let is_id = |kid: &str| {
-        (1..=64).contains(&kid.len()) && kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        (1..=64).contains(&kid.len())
+            && kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     match named {
         Some((kid, _)) if is_id(kid) => Stands::Under(kid),
