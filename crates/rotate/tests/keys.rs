@@ -1,6 +1,6 @@
 //! Signing and encryption keys through every phase, without a vault: what each call makes of the document, that each may
 //! be repeated, and what becomes of a key that others know.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
+#![expect(clippy::unwrap_used, reason = "test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,10 @@
 //! Columns of encrypted texts, for whoever changes their key: gone through by primary key, row by row, without ever
 //! overwriting what somebody else has written in between.
+//!
+//! Rows are read after the last key (a keyset, no `OFFSET`), so that a page costs the same at the end of a large table as at
+//! its beginning, and a job that was killed goes on where it was. A text is replaced only if it is the one that was read:
+//! a lost race changes nothing, and the row is met again. Names come from a manifest and are quoted as identifiers; keys
+//! and texts travel as values, never as a part of a statement. Each call ends within the timeout of the settings.
 
 use std::sync::Arc;
 
@@ -39,12 +44,18 @@ pub struct Row {
 }
 
 impl Texts {
-    /// Checks the settings; connects nothing.
+    /// Checks the settings; connects nothing. [`ErrorKind::Invalid`] names the setting that cannot be.
+    ///
+    /// The user needs `SELECT` and `UPDATE` on the columns, and `SELECT` on all others that the search for texts is to
+    /// reach; those of which it may read nothing are left out without a word.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         Ok(Self { pool: Arc::new(Pool::open(settings)?) })
     }
 
     /// The next rows after a key, at most `limit`, in the order of the key. Rows without a text are left out.
+    ///
+    /// A row that is inserted behind the key while the column is gone through is not met; whoever must know that none is
+    /// left goes through it again, or counts.
     pub async fn after(&self, of: &Column<'_>, key: Option<&str>, limit: u32) -> Result<Vec<Row>, Error> {
         let (table, pk, column) = (name(of.table), identifier(of.key), identifier(of.column));
         // With the table's name: a bare name would mean the column of the answer, which is sorted as text.
@@ -119,6 +130,9 @@ impl Texts {
             .await
     }
 
+    /// At most 10,000 columns are looked at, each until its first such text. An index on the column is of no use here, so
+    /// that a large table without any costs a whole read of it.
+    ///
     /// All columns of texts in which some text begins with one of these: `schema`, `table`, `column` of each. Columns
     /// that we may not read are left out.
     pub async fn columns_with(&self, prefixes: &[&str]) -> Result<Vec<(String, String, String)>, Error> {

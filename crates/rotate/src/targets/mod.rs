@@ -1,10 +1,10 @@
 //! The kinds of secrets, as [`Target`](crate::Target)s.
 
 mod dynamic;
-mod leases;
-mod postgresql;
 pub mod encryption;
 pub mod external;
+mod leases;
+mod postgresql;
 mod redis;
 mod ring;
 pub mod signing;

@@ -68,8 +68,8 @@ impl Default for Rules {
     /// An hour of staleness, seven quiet days, unknown backups, nobody's agreement.
     fn default() -> Self {
         Self {
-            settled: Duration::from_mins(62),
-            quiet: Duration::from_hours(168),
+            settled: Duration::from_secs(62 * 60),
+            quiet: Duration::from_secs(7 * 86_400),
             backup_retention: None,
             escrow: false,
             approvals: 0,
