@@ -2,8 +2,10 @@
 are read by the Python package: every one, with the same key ids, the same active key, and public halves that verify."""
 
 import json
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 from coffre.fernet import FernetRing
@@ -58,3 +60,27 @@ def test_private_halves_are_in_no_public_ring():
         assert [entry["gen"] for entry in halves[0]["keys"]] == [entry["gen"] for entry in halves[1]["keys"]]
         jwks = Keyring.from_document(halves[1]).as_jwks()["keys"]
         assert {entry["kid"] for entry in jwks} == {entry["kid"] for entry in halves[1]["keys"]}
+
+
+def test_a_token_verifies_until_its_own_end_and_not_after():
+    """A token that the active key signed just before its promotion ended is verified under every later ring as long as the
+    key is in it, whatever is active by then; after its own end it is refused although its key is still accepted."""
+    for name in ("hex", "ed25519"):
+        rings = [Keyring.from_document(document) for document in LIVES[name]]
+        rings = [ring for ring in rings if "PUBLIC" not in ring.active.material]
+        signer = next(ring for ring in rings if ring.active.generation == 2).active
+        algorithm = signer.algorithm or "HS256"
+        now = int(time.time())
+        alive, over = (
+            jwt.encode({"sub": "ada", "exp": end}, signer.material, algorithm=algorithm, headers={"kid": signer.kid})
+            for end in (now + 600, now - 1)
+        )
+        verified = 0
+        for ring in rings[rings.index(next(ring for ring in rings if ring.by_kid(signer.kid))) :]:
+            key = ring.by_kid(jwt.get_unverified_header(alive)["kid"])
+            secret = key.public_pem() if key.asymmetric else key.material
+            assert jwt.decode(alive, secret, algorithms=[key.algorithm or "HS256"])["sub"] == "ada"
+            verified += ring.active.generation > 2
+            with pytest.raises(jwt.ExpiredSignatureError):
+                jwt.decode(over, secret, algorithms=[key.algorithm or "HS256"])
+        assert verified >= 3, "it outlived two promotions"

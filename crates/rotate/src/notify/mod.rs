@@ -12,6 +12,8 @@ mod mail;
 mod notice;
 mod webhook;
 
+pub(crate) use webhook::trust;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -136,10 +136,11 @@ fn key(key: &SecretText) -> Result<SecretVec, Failure> {
     Ok(SecretVec::new(bytes))
 }
 
-fn trust(ca: Option<&str>) -> Result<ClientConfig, Failure> {
+/// Whom to trust: the certificates in `ca` (PEM) alone, else the system's.
+pub(crate) fn trust(ca: Option<&str>) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let unusable = || Failure::config("a webhook's CA certificate is not usable");
+    let unusable = || Failure::config("the CA certificate of a webhook or probe is not usable");
     let config = config.with_safe_default_protocol_versions().map_err(|_| unusable())?;
     let config = if let Some(pem) = ca {
         let mut store = RootCertStore::empty();

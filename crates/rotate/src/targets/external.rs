@@ -35,19 +35,19 @@ pub enum Answer {
 
 impl ExternalKey {
     /// `field` is what the application reads of the document, usually `value`. Without a probe the key's form alone is
-    /// looked at, and revocation is believed. `roots` are certificates in PEM that are trusted beside the system's.
-    pub fn new(field: &str, probe: Option<HttpProbe>, roots: &[u8]) -> Result<Self, Failure> {
-        // A redirection would carry the key to another place than the one that was declared.
-        let mut builder = Client::builder()
+    /// looked at, and revocation is believed. `ca` are certificates in PEM that are trusted instead of the system's.
+    pub fn new(field: &str, probe: Option<HttpProbe>, ca: Option<&str>) -> Result<Self, Failure> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(crate::notify::trust(ca)?)
+            // A redirection would carry the key to another place than the one that was declared, as a proxy would.
             .redirect(redirect::Policy::none())
-            .timeout(PATIENCE)
             .no_proxy()
+            .retry(reqwest::retry::never())
+            .timeout(PATIENCE)
             .referer(false)
-            .user_agent("coffre-rotate");
-        for certificate in reqwest::Certificate::from_pem_bundle(roots).unwrap_or_default() {
-            builder = builder.add_root_certificate(certificate);
-        }
-        let client = builder.build().map_err(|_| Failure::config("the client for probes cannot be made"))?;
+            .user_agent("coffre")
+            .build()
+            .map_err(|_| Failure::config("the client for probes cannot be made"))?;
         Ok(Self { field: field.to_owned(), probe, client })
     }
 

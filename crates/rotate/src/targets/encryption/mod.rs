@@ -7,6 +7,7 @@
 mod evidence;
 mod rewrite;
 mod texts;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use coffre_rotation::{Kind, Pending, Reason};
 pub use evidence::{Certificate, Escrow, Evidence, Meter, Missing, Rules, may_destroy};
 pub use rewrite::Rate;
 pub use texts::{Stands, encrypt, is_usable, opens, rewritten, stands};
+pub use witness::Acknowledgements;
 
 use super::ring::{RingForm, refused};
 use crate::{At, BoxFuture, Document, Failure, Progress, Target, Verdict, Which};
@@ -29,7 +31,12 @@ pub type Columns = Arc<coffre_database::postgresql::Texts>;
 /// What only others know of the use of an old key: consumers that report, people who agree.
 pub trait Witness: Send + Sync {
     /// What is known of a generation now.
-    fn testify<'a>(&'a self, at: At<'a>, gen_no: u64, kid: &'a str) -> BoxFuture<'a, Result<Testimony, Failure>>;
+    fn testify<'a>(
+        &'a self,
+        at: At<'a>,
+        gen_no: u64,
+        kid: &'a str,
+    ) -> BoxFuture<'a, Result<Testimony, Failure>>;
 }
 
 /// What a [`Witness`] knows.
@@ -76,7 +83,8 @@ impl EncryptionKey {
 
     /// A key of 32 bytes encrypts and decrypts; others are only read under their name.
     fn tried(&self, at: &At<'_>, ring: &Keyring, generation: u64) -> Result<bool, Failure> {
-        self.ring.is_good(at, ring, generation, |key: &Key| is_usable(key) || self.registry.holders.is_empty())
+        self.ring
+            .is_good(at, ring, generation, |key: &Key| is_usable(key) || self.registry.holders.is_empty())
     }
 
     /// The columns of a holder.
@@ -86,7 +94,9 @@ impl EncryptionKey {
             Some(name) => servers.get(name),
             None => servers.values().next(),
         };
-        found.ok_or_else(|| Failure::config(format!("no server is known for the column {}.{}", holder.table, holder.column)))
+        found.ok_or_else(|| {
+            Failure::config(format!("no server is known for the column {}.{}", holder.table, holder.column))
+        })
     }
 
     async fn verdict(&self, at: At<'_>, gen_no: u64) -> Result<Verdict, Failure> {
@@ -101,7 +111,10 @@ impl EncryptionKey {
             Ok(certificate) => Verdict { evidence: certificate.facts(), ..Verdict::default() },
             Err(missing) => Verdict {
                 ask_again: missing.iter().filter_map(Missing::until).max(),
-                missing: rewrite::noted(&at, &evidence).into_iter().chain(missing.iter().map(ToString::to_string)).collect(),
+                missing: rewrite::noted(&at, &evidence)
+                    .into_iter()
+                    .chain(missing.iter().map(ToString::to_string))
+                    .collect(),
                 evidence: BTreeMap::new(),
             },
         };
@@ -123,7 +136,9 @@ impl Target for EncryptionKey {
             let ring = self.ring.with_pending(&at, pending)?;
             match self.tried(&at, &ring, pending.gen_no)? {
                 true => Ok(()),
-                false => Err(Failure::permanent("the new key does not decrypt what it encrypted, or is not read under its name")),
+                false => Err(Failure::permanent(
+                    "the new key does not decrypt what it encrypted, or is not read under its name",
+                )),
             }
         })
     }
@@ -140,7 +155,9 @@ impl Target for EncryptionKey {
                 let new = self.ring.new_key(Some(&ring), pending);
                 ring.overtaken_by(new).map_err(refused)?
             }
-            Some(_) => self.ring.with_pending(&at, pending)?.promoted(pending.gen_no, None).map_err(refused)?,
+            Some(_) => {
+                self.ring.with_pending(&at, pending)?.promoted(pending.gen_no, None).map_err(refused)?
+            }
         };
         self.ring.write(&at, &ring)
     }
@@ -149,7 +166,11 @@ impl Target for EncryptionKey {
         Box::pin(async move { self.ring.changed(&at, |ring| ring.decrypt_only(gen_no)) })
     }
 
-    fn reencrypt<'a>(&'a self, at: At<'a>, cursor: Option<&'a str>) -> BoxFuture<'a, Result<Progress, Failure>> {
+    fn reencrypt<'a>(
+        &'a self,
+        at: At<'a>,
+        cursor: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Progress, Failure>> {
         Box::pin(self.one_batch(at, cursor))
     }
 
@@ -166,7 +187,11 @@ impl Target for EncryptionKey {
         })
     }
 
-    fn undo<'a>(&'a self, at: At<'a>, pending: &'a Pending) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
+    fn undo<'a>(
+        &'a self,
+        at: At<'a>,
+        pending: &'a Pending,
+    ) -> BoxFuture<'a, Result<Option<Document>, Failure>> {
         Box::pin(async move {
             if at.document.is_none() {
                 return Ok(None);
@@ -189,7 +214,8 @@ impl Target for EncryptionKey {
 
     fn check<'a>(&'a self, at: At<'a>) -> BoxFuture<'a, Vec<String>> {
         Box::pin(async move {
-            let mut found: Vec<String> = self.ring.draw(&at).err().map(|failure| failure.to_string()).into_iter().collect();
+            let mut found: Vec<String> =
+                self.ring.draw(&at).err().map(|failure| failure.to_string()).into_iter().collect();
             found.extend(self.unreachable().await);
             found
         })
