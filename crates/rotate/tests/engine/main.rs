@@ -1,6 +1,6 @@
 //! The engine against a store that loses requests and answers, and against its own death at every write: whatever
 //! happens, exactly one valid credential is known to the store, and what was begun is finished or taken back (N8).
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test")]
 
 mod kills;
 mod memory;

@@ -174,6 +174,7 @@ async fn rotations(client: &Client, kv: &ClientKv) {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "what was tried, and what was not, is to be seen")]
 async fn suite(what: &str, running: &Running) {
     let client = &running.client;
     let body = Body::json(&json!({"type": "kv", "options": {"version": "2"}})).unwrap();
