@@ -1,7 +1,7 @@
 //! What the kernel does without being asked: ends are noticed, what ended is revoked, engines tidy up.
 //!
-//! Every job is idempotent and without input, so it does not matter how often, when, or after which crash it runs. Two
-//! loops, because revoking leases waits for other systems and nothing else may wait for those.
+//! Every job is idempotent and without input, so it does not matter how often, when, or after which crash it runs. Three
+//! loops, because revoking leases and changing passwords wait for other systems and nothing else may wait for those.
 
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ impl Kernel {
     pub async fn tick(&self) {
         self.keep_house().await;
         self.revoke_due().await;
+        self.tend().await;
     }
 
     /// All background work, for ever: once in `every`, and leases as soon as one was ended. Dropping the future ends it;
@@ -53,7 +54,14 @@ impl Kernel {
                 self.revoke_due().await;
             }
         };
-        tokio::join!(house, leases);
+        let engines = async {
+            let mut timer = tokio::time::interval(every);
+            loop {
+                timer.tick().await;
+                self.tend().await;
+            }
+        };
+        tokio::join!(house, leases, engines);
     }
 
     /// How the wall clock stands to the clock since boot.
@@ -94,6 +102,15 @@ impl Kernel {
         self.log_cause("tidying tokens", repaired.as_ref().err());
         self.log_cause("tidying", tidied.as_ref().err());
         self.log_cause("tidying leases", mended.as_ref().err());
+    }
+
+    async fn tend(&self) {
+        let Some(active) = self.active() else { return };
+        // What is changed because of a doubtful clock cannot be changed back.
+        if !self.watch.doubts() {
+            let tended = active.mounts.tend(&**self.clock(), &**self.entropy()).await;
+            self.log_cause("engines", tended.as_ref().err());
+        }
     }
 
     async fn revoke_due(&self) {

@@ -39,6 +39,13 @@ pub trait Engine: Send + Sync + Sized + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// Does what has its time: called about once a second while the server is unsealed and active, one call at a time,
+    /// and after an unseal. The same rules as for [`Engine::tidy`]; who has nothing to do answers at once.
+    fn tend(&self, cx: MountCx<'_>) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = cx;
+        std::future::ready(Ok(()))
+    }
+
     /// Called before the mount and its storage go: its leases are revoked and no request is inside. What an interrupted
     /// request may have left outside of our storage must be undone now, as nobody will know of it later. A refusal keeps
     /// the mount, closed, for another try. Idempotent.
@@ -116,6 +123,8 @@ pub trait AnyEngine: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), Refusal>>;
     /// See [`Engine::tidy`].
     fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
+    /// See [`Engine::tend`].
+    fn tend<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
     /// See [`Engine::leave`].
     fn leave<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
 }
@@ -214,6 +223,10 @@ impl<G: Engine> AnyEngine for Routed<G> {
 
     fn tidy<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(self.engine.tidy(cx))
+    }
+
+    fn tend<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.engine.tend(cx))
     }
 
     fn leave<'a>(&'a self, cx: MountCx<'a>) -> BoxFuture<'a, Result<(), Refusal>> {

@@ -35,6 +35,23 @@ impl MountTable {
     }
 }
 
+impl MountTable {
+    /// Lets every engine do what has its time, all at the same time; the first failure that is ours is told.
+    pub(crate) async fn tend(&self, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), Refusal> {
+        let router = self.router();
+        let mounts: Vec<Arc<Mount>> = router.open_mounts().cloned().collect();
+        let all = mounts.iter().map(|mount| tend_one(mount, clock, entropy));
+        join_all(all).await.into_iter().fold(Ok(()), Result::and)
+    }
+}
+
+async fn tend_one(mount: &Mount, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), Refusal> {
+    let Some(_inside) = mount.enter().await else { return Ok(()) };
+    let tended =
+        tokio::time::timeout(PATIENCE, mount.engine().tend(MountCx::new(mount, clock, entropy))).await;
+    tended.unwrap_or(Ok(()))
+}
+
 async fn tidy_one(mount: &Mount, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), Refusal> {
     let Some(_inside) = mount.enter().await else { return Ok(()) };
     let cx = MountCx::new(mount, clock, entropy);

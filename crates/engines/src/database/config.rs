@@ -6,11 +6,14 @@ use coffre_api::database::{
     ConfigOutput, DeleteConfig, Keys, ListConfigs, Named, ReadConfig, WriteConfig, WriteConfigInput,
 };
 use coffre_api::{Nothing, Refusal};
+use coffre_barrier::ViewBatch;
 use coffre_database::{Database, Error, ErrorKind};
 use coffre_engine::{Cx, Exists, ReadCx, Reply, Serve, storage};
 use coffre_policy::Existence;
 
-use super::model::{CONFIGS, Connection, checked_name, checked_statements, config_key, names, read, write};
+use super::model::{CONFIGS, Connection, checked_name, checked_statements, config_key, names, read, to_json};
+use super::queue::{Job, moved};
+use super::static_roles::role_of;
 use super::{Databases, connections, details};
 
 /// The most patterns in `allowed_roles`.
@@ -23,10 +26,23 @@ impl Serve<WriteConfig> for Databases {
         let _exclusive = cx.lock(&key).await;
         let old: Option<Connection> = read(view, &key).await?;
         let mut connection = old.unwrap_or_else(|| Connection { verify: true, ..Connection::default() });
+        let given = input.password.is_some();
         connection.apply(input)?;
+        let from = connection.root_due;
+        if given {
+            // Somebody set it in the database: what we were about to set is void.
+            (connection.next_password, connection.root_due, connection.root_tries) = (None, 0, 0);
+        }
+        if let Some(role) = role_of(view, &name, connection.username.as_deref().unwrap_or_default()).await? {
+            return Err(Refusal::invalid(format!(
+                "username is the user of the static role \"{role}\", whose password changes: give the server a user of its own"
+            )));
+        }
         connection.generation = connections::generation(cx.entropy())?;
         let database = self.tried(&connection).await?;
-        write(view, &key, &connection).await?;
+        let batch = ViewBatch::new().put(key, to_json(&connection)?);
+        let batch = moved(batch, Job::Root, &name, (from, connection.root_due));
+        view.transact(batch).await.map_err(storage)?;
         self.connections.forget(&name).await;
         self.connections.keep(&name, &connection, database);
         let reply = Reply::empty();
@@ -44,7 +60,11 @@ impl Serve<WriteConfig> for Databases {
 impl Databases {
     /// Opens the database and, if that is wished, asks it something.
     async fn tried(&self, connection: &Connection) -> Result<Arc<dyn Database>, Refusal> {
-        let database = self.connections.fresh(connection)?;
+        let database = if connection.next_password.is_some() {
+            self.either(connection).await?
+        } else {
+            self.connections.fresh(connection)?
+        };
         if connection.verify {
             database.verify().await.map_err(|error| not_verified(&error))?;
         }
@@ -149,7 +169,10 @@ impl Serve<DeleteConfig> for Databases {
         let name = checked_name(&input.name)?;
         let key = config_key(name);
         let _exclusive = cx.lock(&key).await;
-        cx.view()?.delete(&key).await.map_err(storage)?;
+        let view = cx.view()?;
+        let from = read::<Connection>(view, &key).await?.map_or(0, |connection| connection.root_due);
+        let batch = moved(ViewBatch::new().delete(key), Job::Root, name, (from, 0));
+        view.transact(batch).await.map_err(storage)?;
         self.connections.forget(name).await;
         Ok(Reply::empty())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffre_ambient::{Entropy, ids};
-use coffre_api::{Kind, Refusal};
+use coffre_api::{Kind, Refusal, SecretField};
 use coffre_database::{Connector, Database, Error, ErrorKind};
 use coffre_engine::MountCx;
 
@@ -72,7 +72,20 @@ impl Connections {
 
     /// Opens the database of a record that need not be stored; nothing is kept.
     pub(super) fn fresh(&self, connection: &Connection) -> Result<Arc<dyn Database>, Refusal> {
-        let password = connection.password.as_ref().map_or("", |password| password.expose()); // EXPOSE: to log in.
+        self.with_password(connection, connection.password.as_ref())
+    }
+
+    /// The same with the password that is to be the next one.
+    pub(super) fn renewed(&self, connection: &Connection) -> Result<Arc<dyn Database>, Refusal> {
+        self.with_password(connection, connection.next_password.as_ref())
+    }
+
+    fn with_password(
+        &self,
+        connection: &Connection,
+        password: Option<&SecretField>,
+    ) -> Result<Arc<dyn Database>, Refusal> {
+        let password = password.map_or("", |password| password.expose()); // EXPOSE: to log in.
         let settings = details::settings(connection, password.into())?;
         self.reach.connector()?.open(settings).map_err(|error| told(&error))
     }
@@ -119,7 +132,11 @@ impl Databases {
         name: &str,
     ) -> Result<(Connection, Arc<dyn Database>), Refusal> {
         let connection = self.connection(cx, name).await?;
-        let database = self.connections.of(name, &connection)?;
+        let database = if connection.next_password.is_some() {
+            self.either(&connection).await?
+        } else {
+            self.connections.of(name, &connection)?
+        };
         Ok((connection, database))
     }
 }

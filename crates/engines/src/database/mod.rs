@@ -11,6 +11,7 @@
 //!
 //! * `model`: what is stored · `connections`: open databases · `config`, `roles`, `creds`, `refresh`: the rows
 //! * `lease`: renewal and revocation · `intents`: what a crash left
+//! * `static_roles`, `root`: users who stay · `rotate`, `schedule`, `queue`: how and when their passwords change
 
 mod allowed;
 mod config;
@@ -22,8 +23,13 @@ mod lease;
 mod model;
 mod names;
 mod passwords;
+mod queue;
 mod refresh;
 mod roles;
+mod root;
+mod rotate;
+mod schedule;
+mod static_roles;
 
 use std::sync::Arc;
 
@@ -64,11 +70,22 @@ impl Engine for Databases {
         Row::of::<api::DeleteRole>(),
         Row::of::<api::ListRoles>(),
         Row::of::<api::ReadCreds>(),
+        Row::creates::<api::WriteStaticRole>(),
+        Row::of::<api::ReadStaticRole>(),
+        Row::of::<api::DeleteStaticRole>(),
+        Row::of::<api::ListStaticRoles>(),
+        Row::of::<api::ReadStaticCreds>(),
+        Row::of::<api::RotateRole>(),
+        Row::of::<api::RotateRoot>(),
     ];
     const LEASES: &'static [LeaseRow<Self>] = &[LeaseRow::of::<UserFacts>()];
 
     async fn tidy(&self, cx: MountCx<'_>) -> Result<(), Refusal> {
         self.undo_what_is_late(cx).await
+    }
+
+    async fn tend(&self, cx: MountCx<'_>) -> Result<(), Refusal> {
+        self.work(cx).await
     }
 
     async fn leave(&self, cx: MountCx<'_>) -> Result<(), Refusal> {

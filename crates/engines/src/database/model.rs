@@ -1,5 +1,6 @@
 //! What the engine stores, below its mount's view, each as JSON: `config/<name>`, [`Connection`]; `role/<name>`,
-//! [`Role`]; `intent/<user>`, [`Intent`](super::intents::Intent).
+//! [`Role`]; `static-role/<name>`, [`StaticRole`]; `intent/<id>`, [`Intent`](super::intents::Intent); and, empty,
+//! `due/<20 digits, nanoseconds since 1970>/<role or root>/<name>`, what must be done when.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The folders.
 pub(super) const CONFIGS: &str = "config/";
 pub(super) const ROLES: &str = "role/";
+pub(super) const STATIC_ROLES: &str = "static-role/";
 
 /// The longest name.
 const MAX_NAME: usize = 128;
@@ -45,6 +47,10 @@ pub(super) fn role_key(name: &str) -> String {
     format!("{ROLES}{name}")
 }
 
+pub(super) fn static_key(name: &str) -> String {
+    format!("{STATIC_ROLES}{name}")
+}
+
 /// How a database is reached, as it was written.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -73,6 +79,11 @@ pub(super) struct Connection {
     pub(super) tls: Option<bool>,
     pub(super) insecure_tls: Option<bool>,
     pub(super) ca_cert: Option<String>,
+    /// The password that is being set: the database may have it, or the other one.
+    pub(super) next_password: Option<SecretField>,
+    /// When to go on with that, in the queue; 0 is not in it.
+    pub(super) root_due: u64,
+    pub(super) root_tries: u32,
     /// Drawn at each write: open connections of another one are closed.
     pub(super) generation: String,
 }
@@ -93,6 +104,39 @@ pub(super) struct Role {
     pub(super) renew: Vec<String>,
     /// `password_policy`.
     pub(super) credential_config: BTreeMap<String, String>,
+}
+
+/// A user who stays, as it was written, and its passwords.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct StaticRole {
+    pub(super) username: String,
+    /// The connection.
+    pub(super) db_name: String,
+    /// Seconds; 0 with a schedule.
+    pub(super) period: u64,
+    /// Empty with a period.
+    pub(super) schedule: String,
+    /// Seconds; 0 is unlimited.
+    pub(super) window: u64,
+    pub(super) statements: Vec<String>,
+    /// `password_policy`.
+    pub(super) credential_config: BTreeMap<String, String>,
+    /// Changed only when somebody asks.
+    pub(super) paused: bool,
+    pub(super) password: Option<SecretField>,
+    /// When the current password came; nanoseconds since 1970, 0 if it is not of our making.
+    pub(super) rotated: u64,
+    /// The password that is being set: the database may have it, or the current one.
+    pub(super) next: Option<SecretField>,
+    /// Failures in a row, and what the last one was.
+    pub(super) tries: u32,
+    pub(super) failure: Option<String>,
+    /// Its place in the queue; nanoseconds since 1970, 0 is not in it.
+    pub(super) due: u64,
+    /// The last try ended without an answer.
+    #[serde(skip)]
+    pub(super) unclear: bool,
 }
 
 /// Statements within bounds.

@@ -9,9 +9,10 @@ use coffre_engine::{Cx, Exists, ReadCx, Reply, Serve, storage};
 use coffre_policy::Existence;
 
 use super::model::{
-    Connection, ROLES, Role, checked_credential, checked_name, checked_statements, config_key, names, read,
-    role_key, write,
+    Connection, ROLES, Role, StaticRole, checked_credential, checked_name, checked_statements, config_key,
+    names, read, role_key, static_key, write,
 };
+use super::static_roles::unique;
 use super::{Databases, details};
 
 impl Serve<WriteRole> for Databases {
@@ -19,6 +20,9 @@ impl Serve<WriteRole> for Databases {
         let name = checked_name(&input.name)?.to_owned();
         let (view, key) = (cx.view()?, role_key(&name));
         let _exclusive = cx.lock(&key).await;
+        if read::<StaticRole>(view, &static_key(&name)).await?.is_some() {
+            return Err(unique());
+        }
         let mut role: Role = read(view, &key).await?.unwrap_or_default();
         role.apply(input)?;
         if role.creation.is_empty() {

@@ -7,3 +7,4 @@ mod api;
 mod databases;
 mod manual;
 mod model;
+mod static_roles;
