@@ -72,6 +72,7 @@ impl Databases {
     }
 }
 
+/// What is wrong, and what to look at.
 fn not_verified(error: &Error) -> Refusal {
     let how = match error.kind() {
         ErrorKind::Unavailable => {
@@ -132,6 +133,7 @@ impl Connection {
     }
 }
 
+/// What was not given stays.
 fn replace<T>(old: &mut Option<T>, new: Option<T>) {
     if new.is_some() {
         *old = new;

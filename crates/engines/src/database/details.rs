@@ -53,6 +53,7 @@ pub(super) fn settings(connection: &Connection, password: SecretText) -> Result<
     })
 }
 
+/// Both spellings of the trust anchors are one.
 fn tls(connection: &Connection) -> Tls {
     let given = |text: &Option<String>| text.clone().filter(|pem| !pem.trim().is_empty());
     Tls {
@@ -68,6 +69,7 @@ fn tls(connection: &Connection) -> Tls {
     }
 }
 
+/// The pool, within bounds.
 fn limits(connection: &Connection) -> Result<Limits, Refusal> {
     let usual = Limits::default();
     let open = match connection.max_open.unwrap_or(0) {
@@ -83,6 +85,7 @@ fn limits(connection: &Connection) -> Result<Limits, Refusal> {
     Ok(Limits { max_open: open, max_idle, max_lifetime, ..usual })
 }
 
+/// How PostgreSQL is told passwords.
 fn authentication(connection: &Connection) -> Result<PasswordAuthentication, Refusal> {
     match connection.authentication.as_deref().unwrap_or_default() {
         "" | "scram-sha-256" => Ok(PasswordAuthentication::ScramSha256),

@@ -11,9 +11,11 @@ use super::model::{Role, read, role_key};
 /// What is stored of a user's lease.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct UserFacts {
+    /// The user's name in the database.
     pub(super) user: String,
     /// The connection.
     pub(super) db: String,
+    /// The role by which it was made.
     pub(super) role: String,
     /// The role's statements when the user was made, in case the role goes.
     pub(super) revocation: Vec<String>,

@@ -39,14 +39,17 @@ pub(super) fn checked_name(name: &str) -> Result<&str, Refusal> {
     }
 }
 
+/// Where a connection is, and the name of its lock.
 pub(super) fn config_key(name: &str) -> String {
     format!("{CONFIGS}{name}")
 }
 
+/// Where a role is, and the name of the lock of its name.
 pub(super) fn role_key(name: &str) -> String {
     format!("{ROLES}{name}")
 }
 
+/// Where a static role is.
 pub(super) fn static_key(name: &str) -> String {
     format!("{STATIC_ROLES}{name}")
 }
@@ -55,15 +58,21 @@ pub(super) fn static_key(name: &str) -> String {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Connection {
+    /// As Vault names them.
     pub(super) plugin_name: String,
+    /// Patterns in which `*` stands for any text.
     pub(super) allowed_roles: Vec<String>,
     /// Whether it is tried before it is kept.
     pub(super) verify: bool,
+    /// Change the administrator's password.
     pub(super) root_statements: Vec<String>,
+    /// Empty is the server's own.
     pub(super) password_policy: String,
+    /// Empty is the plugin's own.
     pub(super) username_template: String,
     /// May hold a password, if somebody wrote one into it.
     pub(super) url: Option<SecretField>,
+    /// The administrator.
     pub(super) username: Option<String>,
     pub(super) password: Option<SecretField>,
     pub(super) max_open: Option<i64>,
@@ -73,6 +82,7 @@ pub(super) struct Connection {
     pub(super) raw_url: Option<bool>,
     pub(super) authentication: Option<String>,
     pub(super) tls_ca: Option<String>,
+    /// PEM with certificate and private key.
     pub(super) tls_client: Option<SecretField>,
     pub(super) host: Option<String>,
     pub(super) port: Option<i64>,
@@ -83,6 +93,7 @@ pub(super) struct Connection {
     pub(super) next_password: Option<SecretField>,
     /// When to go on with that, in the queue; 0 is not in it.
     pub(super) root_due: u64,
+    /// Tries in a row.
     pub(super) root_tries: u32,
     /// Drawn at each write: open connections of another one are closed.
     pub(super) generation: String,

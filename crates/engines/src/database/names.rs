@@ -11,8 +11,11 @@ use super::model::Connection;
 /// What a name is made from, besides randomness.
 #[derive(Clone, Copy)]
 pub(super) struct Naming<'a> {
+    /// Of the caller's token.
     pub(super) display_name: &'a str,
+    /// The role's name.
     pub(super) role: &'a str,
+    /// For templates with a time.
     pub(super) now: Wall,
 }
 

@@ -193,6 +193,7 @@ async fn change(database: &dyn Database, role: &StaticRole, next: &SecretText) -
     }
 }
 
+/// What an error of setting a password tells about it.
 fn fault(error: &Error) -> Fault {
     match error.kind() {
         ErrorKind::PasswordRefused => Fault::Unfit(told(error)),

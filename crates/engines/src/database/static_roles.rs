@@ -185,18 +185,22 @@ impl StaticRole {
         }
     }
 
+    /// Absent with a schedule.
     fn shown_period(&self) -> Option<u64> {
         (self.period > 0).then_some(self.period)
     }
 
+    /// Absent with a period.
     fn shown_schedule(&self) -> Option<String> {
         (!self.schedule.is_empty()).then(|| self.schedule.clone())
     }
 
+    /// Absent without bound.
     fn shown_window(&self) -> Option<u64> {
         (self.window > 0).then_some(self.window)
     }
 
+    /// Absent before the first change.
     fn shown_rotation(&self) -> Option<String> {
         (self.rotated > 0).then(|| Wall::from_nanos(self.rotated).rfc3339())
     }
