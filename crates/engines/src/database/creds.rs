@@ -30,7 +30,8 @@ impl Serve<ReadCreds> for Databases {
         let naming = Naming { display_name: display_name.unwrap_or_default(), role: name, now: cx.now() };
         let username = names::draw(&connection, naming, cx.entropy())?;
         let begun = cx.now();
-        let until = begun.plus(lifetime(cx, &role));
+        let life = lifetime(cx, &role);
+        let until = whole(begun.plus(life));
         let intent = Intent {
             user: username.clone(),
             db: role.db_name.clone(),
@@ -64,7 +65,7 @@ impl Serve<ReadCreds> for Databases {
             renew: role.renew,
         };
         let lease = Lease::new(facts)
-            .ttl(until.since(begun).saturating_sub(spent).max(Duration::from_secs(1)))
+            .ttl(life.saturating_sub(spent).max(Duration::from_secs(1)))
             .max_ttl(Duration::from_secs(role.max_ttl))
             .settling(noted);
         Ok(Reply::leased(CredsOutput { username, password: SecretField::new(password) }, lease))
@@ -78,6 +79,11 @@ fn lifetime(cx: Cx<'_>, role: &Role) -> Duration {
     let asked = given(role.default_ttl).unwrap_or(*default_ttl);
     let most = given(role.max_ttl).map_or(*max_ttl, |role_max| role_max.min(*max_ttl));
     asked.min(most).min(left(cx))
+}
+
+/// The same time or up to a second later: databases are told whole seconds, and would cut the rest off.
+pub(super) fn whole(at: Wall) -> Wall {
+    Wall::from_secs(at.nanos().div_ceil(1_000_000_000))
 }
 
 /// What is left of a token that is not stored and so cannot take its leases with it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Databases;
 use super::connections::told;
+use super::creds::whole;
 use super::model::{Role, read, role_key};
 
 /// What is stored of a user's lease.
@@ -41,7 +42,7 @@ impl Leased<UserFacts> for Databases {
         let role = role.ok_or_else(gone)?;
         let statements = if role.db_name == facts.db { &role.renew } else { &facts.renew };
         let (_, database) = self.reach(cx, &facts.db).await?;
-        database.extend(&facts.user, asked.until, statements).await.map_err(|error| told(&error))?;
+        database.extend(&facts.user, whole(asked.until), statements).await.map_err(|error| told(&error))?;
         Ok(Renewed::as_asked())
     }
 
