@@ -8,6 +8,7 @@
 //! database engine.
 
 mod error;
+pub mod mysql;
 pub mod names;
 mod network;
 pub mod password;

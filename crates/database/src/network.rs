@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Connector, Database, Error, ErrorKind, Plugin, Settings, postgresql, redis};
+use crate::{Connector, Database, Error, Plugin, Settings, mysql, postgresql, redis};
 
 /// Databases that are reached over the network, each by the plugin that its settings name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,9 +11,7 @@ impl Connector for Network {
         match settings.plugin {
             Plugin::Postgresql => postgresql::open(settings),
             Plugin::Redis | Plugin::Valkey => Ok(Arc::new(redis::Redis::open(settings)?)),
-            Plugin::Mysql => {
-                Err(Error::new(ErrorKind::Invalid, "this build has no plugin for that database"))
-            }
+            Plugin::Mysql => Ok(Arc::new(mysql::Mysql::open(settings)?)),
         }
     }
 }
