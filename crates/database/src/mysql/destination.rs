@@ -1,19 +1,30 @@
+//! Where a server is: Vault's `connection_url` for MySQL has the form of Go's driver
+//! (<https://github.com/go-sql-driver/mysql#dsn-data-source-name>), of which what can harm is left out: Unix sockets,
+//! parameters that read files or send passwords in clear text, and a login that stands in the URL itself.
+
 use crate::{Error, ErrorKind};
 
 /// What a connection URL says. Its parameters are an allow-list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination {
+    /// A name or an address, without brackets.
     pub(super) host: String,
+    /// 1 to 65535; 3306.
     pub(super) port: u16,
+    /// The one that statements mean that name none.
     pub(super) database: Option<String>,
     /// What `tls=` asks for; `None`: the other settings decide.
     pub(super) tls: Option<Wanted>,
 }
 
+/// How much TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
+    /// None.
     Off,
+    /// The certificate and its name are checked.
     Verified,
+    /// Nothing is checked: whoever is in between reads along.
     Unverified,
 }
 
@@ -49,6 +60,7 @@ pub(super) fn parse(url: &str) -> Result<Destination, Error> {
     Ok(Destination { host: host.to_owned(), port, database, tls: wanted(parameters)? })
 }
 
+/// Reads what follows the question mark; the last of repeated parameters counts.
 fn wanted(parameters: &str) -> Result<Option<Wanted>, Error> {
     let mut tls = None;
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {

@@ -29,6 +29,7 @@ impl Mysql {
         Ok(Self { server: Server::new(settings)? })
     }
 
+    /// Statement by statement, since none can be taken back; after a failure what is there is removed.
     async fn made(&self, user: &NewUser<'_>) -> Result<(), Error> {
         check_name(user.name)?;
         let until = expiration(user.until);
@@ -60,6 +61,7 @@ impl Mysql {
         }
     }
 
+    /// By the statements, else for each host of the user.
     async fn changed(&self, change: &NewPassword<'_>) -> Result<(), Error> {
         check_name(change.name)?;
         let values = Values { name: Some(change.name), password: Some(change.password), expiration: None };
@@ -191,6 +193,7 @@ async fn all(session: &mut Session<'_>, list: &[SecretText]) -> Result<(), Error
     Ok(())
 }
 
+/// With all hosts that the name has; its grants go with it.
 async fn drop_user(session: &mut Session<'_>, user: &str) -> Result<(), Error> {
     for host in hosts(session, user).await? {
         let sql = format!("DROP USER IF EXISTS {}", account(user, &host));
@@ -199,6 +202,8 @@ async fn drop_user(session: &mut Session<'_>, user: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Needs `PROCESS` to see the sessions of others, and `CONNECTION ADMIN` (MySQL: `CONNECTION_ADMIN`) or `SUPER` to end
+/// them.
 async fn end_sessions(session: &mut Session<'_>, user: &str) -> Result<(), Error> {
     let sql = format!(
         "SELECT CAST(ID AS CHAR) FROM information_schema.PROCESSLIST WHERE BINARY USER = BINARY {}",

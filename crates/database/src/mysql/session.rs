@@ -1,3 +1,9 @@
+//! Connections: one for each action, ended with it, so that none is used whose user has lost its rights meanwhile.
+//!
+//! Time and memory are bounded against any peer: every action has one time-out from connecting to the last row, packets
+//! have 1 MiB at most and answers 100,000 rows. `LOAD DATA LOCAL` (which lets a server read our files) and passwords in
+//! clear text (`mysql_clear_password`) are never granted.
+
 use std::time::Duration;
 
 use coffre_secret::SecretText;
@@ -37,6 +43,7 @@ impl Server {
         Ok(Self { destination, ssl, username, password, timeout: limits.timeout.min(MAX_TIMEOUT), slots })
     }
 
+    /// Whether this is the user that we act as.
     pub(super) fn is_administrator(&self, user: &str) -> bool {
         user == self.username
     }
@@ -135,6 +142,8 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// TLS as the URL and the other settings want it; `None`: without. Where no anchors are given, Mozilla's list counts, which
+/// is built in.
 fn ssl(destination: &Destination, tls: &Tls) -> Result<Option<SslOpts>, Error> {
     let wanted = match destination.tls {
         Some(Wanted::Off) if tls.required || tls.ca.is_some() || tls.client.is_some() => {
@@ -183,6 +192,7 @@ fn refused(cause: &Cause) -> Error {
     }
 }
 
+/// Of a handshake; which of the reasons it was, rustls says only in words that name the host.
 fn untrusted() -> Error {
     Error::new(
         ErrorKind::Failed,
@@ -190,6 +200,7 @@ fn untrusted() -> Error {
     )
 }
 
+/// The driver reports a failed handshake like any failure of the network.
 fn of_tls(cause: &std::io::Error) -> bool {
     cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }

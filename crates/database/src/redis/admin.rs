@@ -1,3 +1,5 @@
+//! Users that stay: what rotation does to them.
+
 use coffre_secret::SecretText;
 
 use super::persist::{self, Expected, Kept, Persistence};
@@ -248,6 +250,7 @@ fn checked(now: Option<&Account>, change: Change<'_>) -> Result<Option<String>, 
     }
 }
 
+/// The largest fence that was here; 0: none.
 async fn seen(session: &mut Session<'_>, key: &str) -> Result<u64, Error> {
     let reply = session.run(&[b"GET", key.as_bytes()]).await?;
     if reply.is_nil() {
@@ -261,6 +264,7 @@ async fn seen(session: &mut Session<'_>, key: &str) -> Result<u64, Error> {
     })
 }
 
+/// Reads `ACL GETUSER`, whose answer is a flat list of names and values.
 async fn account(session: &mut Session<'_>, user: &str) -> Result<Option<Account>, Error> {
     let reply = session.run(&[b"ACL", b"GETUSER", user.as_bytes()]).await?;
     if reply.is_nil() {

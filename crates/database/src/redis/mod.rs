@@ -55,6 +55,7 @@ impl Redis {
             .await
     }
 
+    /// All passwords that the user had are gone; who is connected stays connected.
     async fn changed(&self, change: &NewPassword<'_>) -> Result<(), Error> {
         rules::check_name(change.name)?;
         if !change.statements.is_empty() {
@@ -77,6 +78,7 @@ impl Redis {
             .await
     }
 
+    /// `DELUSER` closes the user's connections by itself; `CLIENT KILL` finds what began in between.
     async fn removed(&self, user: &str) -> Result<(), Error> {
         rules::check_name(user)?;
         self.spare_ourselves(user)?;
@@ -90,6 +92,7 @@ impl Redis {
             .await
     }
 
+    /// The server has no way to ask for a part of the names.
     async fn named(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let reply = self.server.with(async |session| session.run(&[b"ACL", b"USERS"]).await).await?;
         let names = reply.items().iter().filter_map(Reply::text);
@@ -148,6 +151,7 @@ impl Database for Redis {
     }
 }
 
+/// `AUTH` and nothing else. A user who is switched off is refused like one with another password.
 async fn logs_in(server: &Server, user: &str, password: &SecretText) -> Result<bool, Error> {
     rules::check_name(user)?;
     match server.with_user(user, password, async |_| Ok(())).await {

@@ -143,6 +143,7 @@ async fn decided(session: &mut Session<'_>, declared: Persistence) -> Result<Opt
     }
 }
 
+/// As the server says; `None`: it does not, because `CONFIG` is closed to us or renamed.
 async fn way(session: &mut Session<'_>) -> Result<Option<Way>, Error> {
     match session.ask(&[b"CONFIG", b"GET", b"aclfile"]).await? {
         Reply::Error(code, _) if code == "NOPERM" || code == "ERR" => Ok(None),
@@ -155,6 +156,7 @@ async fn way(session: &mut Session<'_>) -> Result<Option<Way>, Error> {
     }
 }
 
+/// A server that was started without a file has nothing to rewrite.
 async fn rewrite(session: &mut Session<'_>) -> Result<Kept, Error> {
     match session.ask(&[b"CONFIG", b"REWRITE"]).await? {
         Reply::Error(code, detail) if code == "ERR" && detail.contains("without a config file") => {
@@ -165,6 +167,7 @@ async fn rewrite(session: &mut Session<'_>) -> Result<Kept, Error> {
     }
 }
 
+/// Users that stay need a place.
 fn somewhere(kept: Kept) -> Result<Kept, Error> {
     if kept != Kept::Nowhere {
         return Ok(kept);

@@ -69,6 +69,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     ))
 }
 
+/// A rule, or a selector whose parts are rules; selectors do not nest.
 fn allowed(rule: &str) -> bool {
     let inner = rule.strip_prefix('(').and_then(|rule| rule.strip_suffix(')'));
     match inner {

@@ -1,3 +1,5 @@
+//! Connections to a server, as the administrator or as a user; what its errors mean.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +94,7 @@ impl Server {
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// A connection on which nobody is logged in; waits for a free slot, within the action's time-out.
     async fn connect(&self) -> Result<Session<'_>, Error> {
         let slot =
             self.slots.acquire().await.map_err(|_| unavailable("the connections to Redis are closed"))?;
@@ -145,6 +148,7 @@ impl Session<'_> {
         }
     }
 
+    /// `AUTH`, which Redis keeps out of `MONITOR` and its slow log.
     async fn login(&mut self, user: &str, password: &SecretText) -> Result<(), Error> {
         // EXPOSE: AUTH takes the password as it is.
         let reply = self.ask(&[b"AUTH", user.as_bytes(), password.expose().as_bytes()]).await?;
