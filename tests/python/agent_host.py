@@ -21,6 +21,7 @@ from coffre_server import Server, clean_environment
 ROLE = "atmr-api"
 POLICY = """
 path "atmr/data/prod/*" { capabilities = ["read"] }
+path "atmr/data/prod/_rot/ack/*" { capabilities = ["create", "update"] }
 path "auth/approle/role/atmr-api/secret-id" { capabilities = ["update"] }
 """
 START_SECONDS = 10.0

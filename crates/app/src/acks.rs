@@ -108,9 +108,11 @@ impl Acks {
         for Told { key, statement, result } in told {
             let (statement, pause) = match result {
                 Ok(()) => (Some(statement), self.soft.mul_f32(0.9)),
+                Err(
+                    ErrorKind::Unreachable | ErrorKind::Sealed | ErrorKind::Server | ErrorKind::RateLimited,
+                ) => (None, AGAIN.min(self.soft)),
                 // A 403 may be a token that has just ended: the next word shows it.
-                Err(ErrorKind::Denied | ErrorKind::Unauthenticated) => (None, self.soft),
-                Err(_) => (None, AGAIN.min(self.soft)),
+                Err(_) => (None, self.soft),
             };
             if result == Err(ErrorKind::Denied) && !std::mem::replace(&mut self.denied, true) {
                 tracing::info!(

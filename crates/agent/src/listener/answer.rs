@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::Parts;
+use super::acknowledge::{self, Place};
 use crate::template::is_path;
 
 /// What a proxy adds: the request is somebody else's.
@@ -21,6 +22,9 @@ const FORWARDED: [&str; 6] =
 const READABLE: [&str; 3] = ["data", "creds", "static-creds"];
 /// First segments that no engine of secrets has.
 const RESERVED: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
+
+/// What is neither read nor an acknowledgement.
+const ONLY_READS: &str = "the agent only reads; ask the server for anything else";
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -41,11 +45,31 @@ impl Service {
         if let Some(sentence) = misplaced(request.method(), request.headers()) {
             return refuse(StatusCode::FORBIDDEN, sentence);
         }
-        let (path, query) = (request.uri().path(), request.uri().query());
-        let limited = tokio::time::timeout(self.patience, self.route(path, query, request.headers())).await;
+        let limited = tokio::time::timeout(self.patience, self.dispatch(request)).await;
         limited.unwrap_or_else(|_| {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent had no answer in time; try again")
         })
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let (path, query) = (head.uri.path(), head.uri.query());
+        if head.method == Method::GET {
+            return self.route(path, query, &head.headers).await;
+        }
+        let place =
+            path.strip_prefix("/v1/").and_then(decoded).and_then(|path| Some((Place::of(&path)?, path)));
+        let marked = head.headers.get("x-vault-request").is_some_and(|value| value == "true");
+        match place.filter(|_| marked && query.is_none()) {
+            Some((place, path)) if is_readable(&place.document) && self.allows(&place.document) => {
+                acknowledge::pass_on(&self.parts.store, &path, &place, body).await
+            }
+            _ => refuse(StatusCode::FORBIDDEN, ONLY_READS),
+        }
+    }
+
+    fn allows(&self, path: &str) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|pattern| matches(pattern, path))
     }
 
     async fn route(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Answer {
@@ -76,7 +100,7 @@ impl Service {
                 "the agent only reads <mount>/data/<path> and <engine>/creds/<role>; ask the server for anything else",
             );
         };
-        if !self.allow.is_empty() && !self.allow.iter().any(|pattern| matches(pattern, &path)) {
+        if !self.allows(&path) {
             return refuse(StatusCode::FORBIDDEN, "this path is not in allow_paths of [listener]");
         }
         self.read(&path).await
@@ -126,7 +150,7 @@ fn misplaced(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
         return Some("the agent does not answer requests that were forwarded; ask it directly");
     }
-    (method != Method::GET).then_some("the agent only reads; ask the server for anything else")
+    (!matches!(*method, Method::GET | Method::PUT | Method::POST)).then_some(ONLY_READS)
 }
 
 fn is_readable(path: &str) -> bool {
@@ -172,7 +196,7 @@ fn stopping() -> Answer {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
 }
 
-fn refuse(status: StatusCode, sentence: &str) -> Answer {
+pub(super) fn refuse(status: StatusCode, sentence: &str) -> Answer {
     let mut answer = json_answer(status, &json!({ "errors": [sentence] }));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -180,7 +204,7 @@ fn refuse(status: StatusCode, sentence: &str) -> Answer {
     answer
 }
 
-fn json_answer(status: StatusCode, document: &Value) -> Answer {
+pub(super) fn json_answer(status: StatusCode, document: &Value) -> Answer {
     body(status, document.to_string().into_bytes())
 }
 
@@ -240,7 +264,9 @@ mod tests {
     fn forwarded_requests_and_writes_are_refused() {
         let mut headers = HeaderMap::new();
         assert_eq!(misplaced(&Method::GET, &headers), None);
-        assert!(misplaced(&Method::PUT, &headers).is_some() && misplaced(&Method::HEAD, &headers).is_some());
+        assert!(
+            misplaced(&Method::DELETE, &headers).is_some() && misplaced(&Method::HEAD, &headers).is_some()
+        );
         headers.insert("x-forwarded-for", HeaderValue::from_static("10.0.0.1"));
         assert!(misplaced(&Method::GET, &headers).is_some());
     }

@@ -4,6 +4,7 @@
 //! somebody else's request; clients that are slow, many or never end. Who is on the other side is asked of the kernel
 //! (`SO_PEERCRED`, unix(7)); the socket's mode is the second lock, and its folder the third.
 
+mod acknowledge;
 mod answer;
 mod bind;
 

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use coffre_ambient::{Clock, Entropy};
 use coffre_cache::{BreakerState, Counters, EntryView, Refusal};
-use coffre_client::Client;
+use coffre_client::{Body, Client, ErrorKind};
 use coffre_secret::SecretText;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::auth::Authenticator;
 use crate::config::Cache;
@@ -25,6 +25,8 @@ use table::Table;
 
 /// Questions that may wait for the task.
 const QUEUE: usize = 1_024;
+/// Acknowledgements on their way at a time; who is refused says it again.
+const ACKNOWLEDGING: usize = 32;
 
 /// What everybody who wants secrets holds. Cloning is cheap.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub struct Store {
     asks: mpsc::Sender<Ask>,
     changes: watch::Receiver<u64>,
     tokens: watch::Receiver<TokenNews>,
+    client: Client,
+    acknowledging: Arc<Semaphore>,
     follows: Arc<Mutex<BTreeMap<Reader, Vec<String>>>>,
 }
 
@@ -104,7 +108,7 @@ impl Store {
         entropy: &dyn Entropy,
         stop: watch::Receiver<bool>,
     ) -> (Self, tokio::task::JoinSet<()>) {
-        let table = Arc::new(Table::default());
+        let (table, own) = (Arc::new(Table::default()), client.clone());
         let (asks, asked) = mpsc::channel(QUEUE);
         let (changed, changes) = watch::channel(0);
         let (news, tokens) = watch::channel(TokenNews::default());
@@ -121,7 +125,10 @@ impl Store {
         );
         let mut task = tokio::task::JoinSet::new();
         task.spawn(driver.run(asked, stop));
-        (Self { table, clock, asks, changes, tokens, follows: Arc::default() }, task)
+        let acknowledging = Arc::new(Semaphore::new(ACKNOWLEDGING));
+        let store =
+            Self { table, clock, asks, changes, tokens, client: own, acknowledging, follows: Arc::default() };
+        (store, task)
     }
 
     /// The document at an API path (below `/v1/`), from the cache or from the server.
@@ -148,6 +155,17 @@ impl Store {
             follows.values().flatten().cloned().collect()
         };
         let _ = self.asks.send(Ask::Follow { paths }).await;
+    }
+
+    /// Writes what a program says of a document that rotates, at an API path (below `/v1/`).
+    ///
+    /// # Errors
+    /// Why the server did not take it; [`ErrorKind::RateLimited`] if too many are on their way.
+    pub async fn acknowledge(&self, path: &str, body: Body) -> Result<(), ErrorKind> {
+        let _place = self.acknowledging.try_acquire().map_err(|_| ErrorKind::RateLimited)?;
+        let token = self.tokens.borrow().token.clone().ok_or(ErrorKind::Unreachable)?;
+        let client = self.client.with_token(token.duplicate());
+        client.write(path, body).await.map(drop).map_err(|error| error.kind())
     }
 
     /// Says when a followed or read document changed.
