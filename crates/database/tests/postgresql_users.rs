@@ -252,13 +252,11 @@ async fn i13_many_wait_for_few_connections_and_not_for_ever() {
     let boss = server.boss("shop").await;
     boss.batch_execute("BEGIN; LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let bound = Duration::from_secs(6);
-    let asks = futures_util::future::join_all((0..8).map(|n| {
-        let database = Arc::clone(&database);
-        async move { create(&*database, &format!("v-{n}"), PASSWORD, BARE).await }
-    }));
+    let asks = futures_util::future::join_all((0..8).map(|_| database.users("v-")));
     let answers = tokio::time::timeout(bound, asks).await.unwrap();
     assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(Error::transient)));
     assert!(answers.iter().any(|answer| answer.as_ref().unwrap_err().to_string().contains("busy")));
+    assert!(create(&*database, "v-late", PASSWORD, BARE).await.unwrap_err().transient());
     boss.batch_execute("ROLLBACK").await.unwrap();
     database.verify().await.unwrap();
     assert_eq!(database.users("v-").await.unwrap(), Vec::<String>::new());
@@ -300,4 +298,20 @@ async fn i5_i7_no_error_shows_a_credential_and_no_parameter_reads_a_file() {
     assert_eq!(seen[2], ErrorKind::Unavailable);
     assert_eq!(seen[5], ErrorKind::Invalid);
     assert!(!server.log().contains("CANARY-admin"));
+}
+
+#[tokio::test]
+async fn i11_a_user_that_is_still_being_made_is_not_taken_for_gone() {
+    let Some(server) = Server::start().await else { return };
+    let database = open(&server);
+    let slow = format!("{GROUP}; SELECT pg_sleep(1.5)");
+    let made = create(&*database, "v-slow", PASSWORD, &slow);
+    let removed = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        database.remove("v-slow", &[]).await
+    };
+    let (made, removed) = futures_util::future::join(made, removed).await;
+    made.unwrap();
+    removed.unwrap();
+    assert_eq!(database.users("v-").await.unwrap(), Vec::<String>::new());
 }

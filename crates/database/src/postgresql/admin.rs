@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind, Plugin, Settings, names};
 /// How the line with the fence begins in a role's comment. The other lines are somebody else's and stay.
 const FENCE: &str = "coffre fence ";
 /// The namespace of our advisory locks ("coff"), so that they meet nobody else's; the second number is the role's.
-const LOCKS: i32 = 0x636f_6666;
+pub(super) const LOCKS: i32 = 0x636f_6666;
 
 /// A PostgreSQL server as its administrator, or as a consumer sees it: host, port and database are the settings'.
 ///

@@ -90,6 +90,7 @@ impl Postgresql {
             sql.push(valid_until(user.name, &until));
         }
         let secrets = Secrets::of([user.password, &told]);
+        sql.insert(0, SecretText::new(remove::settled(user.name)));
         let sent = AtomicBool::new(false);
         let done = self.pool.transaction_noted(&sql, &secrets, &sent).await;
         if let Err(failed) = &done

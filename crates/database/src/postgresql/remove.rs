@@ -6,10 +6,11 @@ use std::time::Duration;
 use coffre_secret::SecretText;
 use tokio_postgres::types::Type;
 
+use super::admin::LOCKS;
 use super::connect::Session;
 use super::failure::Secrets;
 use super::pool::Pool;
-use crate::statements::{self, Dialect, Values, identifier};
+use crate::statements::{self, Dialect, Values, identifier, literal};
 use crate::{Error, ErrorKind, Plugin, names};
 
 /// How often sessions that were told to end are looked for again, and how long is waited each time.
@@ -22,6 +23,7 @@ pub(super) async fn user(pool: &Arc<Pool>, name: &str, list: &[String]) -> Resul
     let values = Values { name: Some(name), ..Values::default() };
     let sql = statements::render(list, Dialect::Postgresql, &values)?;
     let lease = pool.lease().await?;
+    lease.batch(&settled(name), &Secrets::of([])).await?;
     if !exists(&lease, name).await? {
         lease.give_back();
         return Ok(());
@@ -46,6 +48,14 @@ pub(super) async fn user(pool: &Arc<Pool>, name: &str, list: &[String]) -> Resul
     }
     lease.give_back();
     Ok(())
+}
+
+/// Waits until nobody is making or unmaking a user of that name: whoever gave up waiting for a user to be made does not
+/// know how that ends, and must not take "not there yet" for "not there". Held to the end of the transaction; the lock
+/// meets those of [`Admin`](super::Admin) at worst, which costs a wait.
+pub(super) fn settled(name: &str) -> String {
+    let name = literal(name);
+    format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCKS}, pg_catalog.hashtext({name}))")
 }
 
 /// Whether there is a role of that name.
