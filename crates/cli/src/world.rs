@@ -106,6 +106,17 @@ impl World {
         self.lost_output |= self.out.write_all(text.as_bytes()).is_err();
     }
 
+    /// A line of the result, coloured (SGR) where standard output is a terminal.
+    pub(crate) fn say_coloured(&mut self, colour: Option<u8>, text: &str) {
+        match colour.filter(|_| self.out_is_terminal && self.wants_colour()) {
+            None => self.say(text),
+            Some(colour) => {
+                let painted = format!("\x1b[{colour}m{}\x1b[0m\n", visible(text));
+                self.lost_output |= self.out.write_all(painted.as_bytes()).is_err();
+            }
+        }
+    }
+
     /// A line for the person, on standard error.
     pub(crate) fn tell(&mut self, text: &str) {
         self.paint(None, text);
@@ -170,8 +181,12 @@ impl World {
     }
 
     fn colour(&self) -> bool {
+        self.err_is_terminal && self.wants_colour()
+    }
+
+    fn wants_colour(&self) -> bool {
         let unwanted = |name: &str| self.env.var(name).is_some_and(|value| !value.is_empty());
-        self.err_is_terminal && !self.plain && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
+        !self.plain && !unwanted("NO_COLOR") && !unwanted("VAULT_CLI_NO_COLOR")
     }
 }
 

@@ -9,6 +9,7 @@
 //! carries an id of its own; one that was not answered is looked for before it is repeated. The record is written before
 //! an effect and after it, so that whoever goes on after a crash knows what may have happened.
 
+mod assemble;
 mod chronicle;
 mod document;
 mod failure;
@@ -26,6 +27,7 @@ mod target;
 pub mod targets;
 mod wishes;
 
+pub use assemble::{Opening, policy_of, settings_of};
 pub use document::Document;
 pub use failure::{Failure, FailureKind};
 pub use kv::{ClientKv, Kv, Manage, Metadata, Version};

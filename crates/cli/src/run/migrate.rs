@@ -279,7 +279,7 @@ fn found_manifest(call: &Call) -> Result<Option<PathBuf>, Failure> {
     Ok(here.ancestors().map(|above| above.join("coffre.toml")).find(|path| path.is_file()))
 }
 
-fn environment(call: &Call, manifest: &Manifest) -> Result<String, Failure> {
+pub(crate) fn environment(call: &Call, manifest: &Manifest) -> Result<String, Failure> {
     if let Some(name) = call.parsed.one("environment") {
         let known = manifest.environments();
         let unknown =
@@ -296,7 +296,7 @@ fn environment(call: &Call, manifest: &Manifest) -> Result<String, Failure> {
         .map_err(|error| Failure::local(format!("{error}, or use -environment")))
 }
 
-fn state_base(call: &Call) -> Result<PathBuf, Failure> {
+pub(crate) fn state_base(call: &Call) -> Result<PathBuf, Failure> {
     let env = call.world.env.as_ref();
     if let Some(path) = call.parsed.one("state").map(str::to_owned).or_else(|| variable(env, "STATE")) {
         return Ok(path.into());

@@ -23,6 +23,7 @@ pub(crate) mod policy;
 pub(crate) mod policy_explain;
 pub(crate) mod rekey;
 pub(crate) mod release;
+pub(crate) mod rotate;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod token;

@@ -198,9 +198,9 @@ fn project<'a>(manifest: &'a Manifest, found: &mut Vec<Misplaced<'a>>) {
         "rotation: soft_ttl is how often consumers ask, max_stale how old a copy may get: soft_ttl must be shorter, and max_stale at most 30d",
     );
     refuse(
-        project.max_accepted.is_some_and(|count| !(2..=32).contains(&count)),
+        project.max_accepted.is_some_and(|count| !(2..=8).contains(&count)),
         vec!["rotation", "max_accepted"],
-        "rotation: max_accepted is at least 2 (an old key and a new one) and at most 32",
+        "rotation: max_accepted is at least 2 (an old key and a new one) and at most 8",
     );
     let limits = &project.limits;
     refuse(

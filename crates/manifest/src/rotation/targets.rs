@@ -211,6 +211,18 @@ impl<'a> Target<'a> {
         own.or(self.project().grace.as_ref()).map_or(Duration::from_secs(900), crate::Period::length)
     }
 
+    /// How long the bytes of a retired key stay in the vault; 7 days unless the file says otherwise.
+    #[must_use]
+    pub fn destroy_hold(&self) -> Duration {
+        self.project().destroy_hold.as_ref().map_or(Duration::from_secs(7 * 86_400), crate::Period::length)
+    }
+
+    /// The oldest copy with which a consumer still works; 1 hour unless the file says otherwise.
+    #[must_use]
+    pub fn max_stale(&self) -> Duration {
+        self.project().max_stale.as_ref().map_or(Duration::from_secs(3_600), crate::Period::length)
+    }
+
     /// The group of which one is changed at a time: its own, else `pg` and `redis` for databases.
     #[must_use]
     pub fn group(&self) -> Option<&'a str> {

@@ -53,6 +53,24 @@ pub struct PgProbe {
     pub write: Option<String>,
 }
 
+impl PgPair {
+    /// How the server is reached as this user.
+    pub(crate) fn settings(&self, username: &str, password: SecretText) -> Settings {
+        Settings {
+            plugin: Plugin::Postgresql,
+            url: Some(connection(self)),
+            host: None,
+            port: None,
+            username: username.to_owned(),
+            password,
+            tls: Tls { ca: self.ca.clone(), ..Tls::default() },
+            limits: Limits { max_open: 2, max_idle: 1, ..Limits::default() },
+            authentication: PasswordAuthentication::ScramSha256,
+            raw_url: false,
+        }
+    }
+}
+
 impl PgAlternating {
     /// `username` and `password` are the administrator's: `CREATEROLE`, `pg_signal_backend`, and from PostgreSQL 16 on the
     /// admin option on both users. Connects to nothing.
@@ -69,19 +87,7 @@ impl PgAlternating {
                 "a user of the pair is also its owner or the administrator; these are four different roles",
             ));
         }
-        let settings = Settings {
-            plugin: Plugin::Postgresql,
-            url: Some(connection(&pair)),
-            host: None,
-            port: None,
-            username: username.to_owned(),
-            password,
-            tls: Tls { ca: pair.ca.clone(), ..Tls::default() },
-            limits: Limits { max_open: 2, max_idle: 1, ..Limits::default() },
-            authentication: PasswordAuthentication::ScramSha256,
-            raw_url: false,
-        };
-        Ok(Self { admin: Admin::open(settings)?, pair })
+        Ok(Self { admin: Admin::open(pair.settings(username, password))?, pair })
     }
 
     /// The user that is not in use, with a new password.

@@ -1,0 +1,74 @@
+//! `rotate run`: the engine as a service, or once for cron.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::desk::{Desk, failed};
+use super::{ENVIRONMENT, FLUSH, JSON, MANIFEST, STATE, show};
+use crate::args::Flag;
+use crate::call::Call;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::run::server::log;
+
+pub(crate) const RUN: &[Flag] = &[
+    MANIFEST,
+    ENVIRONMENT,
+    STATE,
+    JSON,
+    Flag::switch("once", "Do what is due now and return: for cron and Kubernetes CronJobs."),
+    Flag::one("log-level", "trace, debug, info, warn or error (info)."),
+    Flag::one("log-format", "standard or json (standard)."),
+];
+
+/// The engine as a service, or once.
+pub(crate) async fn run(call: &mut Call) -> Outcome {
+    call.expect_args(0, 0)?;
+    let desk = Desk::open(call).await?;
+    let policy = coffre_rotate::policy_of(&desk.manifest);
+    desk.rotator.publish_policy(&policy).await.map_err(failed)?;
+    if call.parsed.on("once") {
+        return once(call, &desk).await;
+    }
+    let level = call.parsed.one("log-level").unwrap_or("info").to_owned();
+    let json = call.parsed.one("log-format") == Some("json");
+    // Kept until the end: what is logged last is written then.
+    let _log = log::start(&level, json).map_err(Failure::local)?;
+    let environment = desk.environment.clone();
+    let (rotator, notifier, mut session, manifest) = desk.into_parts();
+    let targets = manifest.targets().len();
+    tracing::info!(%environment, targets, "the rotation engine is at work");
+    let ended = ending()?;
+    tokio::select! {
+        () = rotator.run(ended) => {}
+        () = notifier.run() => {}
+        () = Desk::keep_logged_in(&mut session) => {}
+    }
+    notifier.flush(FLUSH).await;
+    tracing::info!("the rotation engine has ended; what is left is gone on with by the next one");
+    Ok(Exit::DONE)
+}
+
+async fn once(call: &mut Call, desk: &Desk) -> Outcome {
+    let report = desk.rotator.tick().await;
+    desk.notifier.flush(FLUSH).await;
+    let lines = desk.rotator.status().await;
+    desk.settle(call, &lines)?;
+    for (name, why) in &report.failed {
+        call.world.warn(&format!("{name}: {why}"));
+    }
+    let failed = !report.failed.is_empty() || lines.iter().any(|line| line.halt.is_some());
+    show::status(call, desk, &lines)?;
+    Ok(if failed { Exit::SERVER } else { Exit::DONE })
+}
+
+/// SIGTERM or SIGINT.
+fn ending() -> Result<impl Future<Output = ()> + Send, Failure> {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::local(format!("cannot listen to signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
