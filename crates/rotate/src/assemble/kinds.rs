@@ -38,7 +38,7 @@ fn signing(target: &Declared<'_>) -> Arc<dyn Target> {
 
 fn external(target: &Declared<'_>) -> Result<Arc<dyn Target>, Failure> {
     let probe = target.rotation().and_then(|rotation| rotation.probe.clone());
-    Ok(Arc::new(ExternalKey::new(&target.entry().field, probe, &[])?))
+    Ok(Arc::new(ExternalKey::new(&target.entry().field, probe, None)?))
 }
 
 async fn postgresql(

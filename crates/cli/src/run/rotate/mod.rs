@@ -88,7 +88,9 @@ pub(crate) async fn status(call: &mut Call) -> Outcome {
     let chosen = call.rest(0).iter().map(|name| desk.name(name)).collect::<Result<Vec<_>, _>>()?;
     let mut lines = desk.rotator.status().await;
     lines.retain(|line| chosen.is_empty() || chosen.iter().any(|name| name.as_str() == line.target));
-    show::status(call, &desk, &lines)
+    let unread = lines.iter().any(|line| line.failed.is_some());
+    show::status(call, &desk, &lines)?;
+    Ok(if unread { Exit::SERVER } else { Exit::DONE })
 }
 
 /// What the next rotation of a target will do, and when.
