@@ -5,16 +5,16 @@ use coffre_database::postgresql::Texts;
 use coffre_database::redis::Persistence;
 use coffre_database::{Plugin, Settings, Tls};
 use coffre_manifest::rotation::{Persistence as Keeps, PostgresqlServer, Target as Declared, TargetKind};
-use coffre_rotation::{Kind, Target as Name, paths};
+use coffre_rotation::Kind;
 
 use super::settings::settled;
 use super::unready::Unready;
 use super::{login, settings_of};
-use crate::targets::encryption::{EncryptionKey, Meter, Rate, Registry, Rules, Testimony, Witness};
+use crate::targets::encryption::{Acknowledgements, EncryptionKey, Rate, Registry, Rules};
 use crate::targets::external::ExternalKey;
 use crate::targets::signing::SigningKey;
 use crate::targets::{PgAlternating, PgPair, PgProbe, RedisProbe, RedisTwoPassword};
-use crate::{At, BoxFuture, Failure, Kv, Target};
+use crate::{Failure, Kv, Target};
 
 /// What the kind of a target does, ready to be driven; or what it lacks.
 pub(super) async fn of(target: &Declared<'_>, environment: &str, kv: &Arc<dyn Kv>) -> Arc<dyn Target> {
@@ -125,41 +125,8 @@ async fn encryption(
     };
     let registry =
         Registry { holders, servers, drains: rotation.drains.clone(), rules, rate: Rate::default() };
-    let name = Name::new(target.path()).map_err(|error| Failure::config(error.to_string()))?;
-    let witness = Acknowledged { kv: Arc::clone(kv), environment: environment.to_owned(), name };
+    let witness = Acknowledgements::new(Arc::clone(kv), environment);
     Ok(Arc::new(EncryptionKey::new(&target.entry().field, registry, Arc::new(witness))))
-}
-
-/// What acknowledgements tell of the use of an old key. Nobody counts decryptions yet, and nobody has agreed.
-struct Acknowledged {
-    kv: Arc<dyn Kv>,
-    environment: String,
-    name: Name,
-}
-
-impl Witness for Acknowledged {
-    fn testify<'a>(
-        &'a self,
-        at: At<'a>,
-        gen_no: u64,
-        _kid: &'a str,
-    ) -> BoxFuture<'a, Result<Testimony, Failure>> {
-        Box::pin(async move {
-            let folder = paths::acks(&self.environment, &self.name);
-            let mut in_use = Vec::new();
-            for name in self.kv.list(&folder).await? {
-                let read = self.kv.read(&format!("{folder}/{name}"), None).await?;
-                let Some(text) = read.and_then(|version| version.document) else { continue };
-                // EXPOSE: an acknowledgement holds no secret.
-                let ack =
-                    <coffre_rotation::Ack as coffre_rotation::WireDocument>::parse(text.expose().as_bytes());
-                if ack.is_ok_and(|ack| ack.in_use <= gen_no && ack.expires > at.now) {
-                    in_use.push(name);
-                }
-            }
-            Ok(Testimony { meter: Meter::Uncounted, in_use, approvals: 0, escrow: None })
-        })
-    }
 }
 
 fn unknown(target: &Declared<'_>, section: &str) -> Failure {

@@ -71,7 +71,7 @@ fn waits(line: &Status) -> String {
     }
     match line.consumers.as_slice() {
         [] if line.phase == "IDLE" => "-".to_owned(),
-        [] => line.until.as_deref().map_or_else(|| "-".to_owned(), |until| format!("{until}")),
+        [] => line.until.as_deref().map_or_else(|| "-".to_owned(), str::to_owned),
         [one] => one.clone(),
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
