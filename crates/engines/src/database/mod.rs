@@ -3,7 +3,7 @@
 //!
 //! What happens outside of our own storage is announced there first. A user is made after an intent was written, which
 //! goes in the transaction in which its lease comes; a password is stored as the next one before the database hears of
-//! it. So after a crash at any point [`tidy`] knows what may be there, and either undoes it or goes on.
+//! it. So after a crash at any point `tidy` knows what may be there, and either undoes it or goes on.
 //!
 //! Threat model: callers who may read `creds/<role>` and choose nothing but their own display name; operators who write
 //! statements (they are trusted with the database) but mistype; a database that is slow, down, or hostile; a crash at any
