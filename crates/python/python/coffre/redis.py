@@ -35,7 +35,7 @@ class CredentialProvider(redis.CredentialProvider):
         found = process_secrets(secrets)
         self.name = name
         self.in_use: Callable[[], Any] = lambda: found.in_use(name)
-        self._login_refused = lambda: found.login_refused(name)
+        self._login_refused: Callable[[], Any] = lambda: found.login_refused(name)
         self._read = document_reader(found, name)
         self._refresh = ForcedRefresh(refresher(found, name))
 
