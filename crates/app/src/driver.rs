@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::Client;
@@ -51,8 +52,9 @@ pub(crate) async fn run(
     }
     driver.turn(vec![Event::Tick]);
     loop {
-        let acks = driver.acks.as_ref().and_then(Acks::wake_at);
-        let wake = [driver.brain().wake_at(), acks].into_iter().flatten().min();
+        // Sockets are looked after between two turns, even if there is always something to do.
+        tokio::task::yield_now().await;
+        let wake = driver.wake_at();
         let now = driver.core.clock.boot();
         let mut messages = Vec::new();
         let mut done = Vec::new();
@@ -105,6 +107,14 @@ impl Driver {
         self.brain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When there is something to do although nothing happens. Words that are due while there is no token to give them
+    /// with wait for the token, not for the time.
+    fn wake_at(&self) -> Option<Duration> {
+        let brain = self.brain();
+        let acks = self.acks.as_ref().filter(|_| brain.may_ask()).and_then(Acks::wake_at);
+        [brain.wake_at(), acks].into_iter().flatten().min()
+    }
+
     /// One step: the machine's commands are done, then the new table is published, then readers are answered and
     /// subscribers told.
     fn turn(&mut self, events: Vec<Event<Contained>>) {
@@ -155,8 +165,8 @@ impl Driver {
             .push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, documents).await) }));
     }
 
-    /// Which documents rotate: those with an epoch, and those of which the manifest says so. They are kept fresh without
-    /// being read, for a rotation waits until everybody has the new one.
+    /// Which documents rotate: those with an epoch, and those of which the manifest says so. Those with an epoch are
+    /// kept fresh without being read, for a rotation waits until everybody has the new one.
     fn find_targets(&mut self, brain: &mut Brain) {
         let Some(acks) = &mut self.acks else { return };
         acks.changed = true;
@@ -174,8 +184,13 @@ impl Driver {
         let found = brain.shelves.iter().filter(|(key, shelf)| rotates(key, shelf));
         self.targets = found.map(|(key, _)| key.clone()).collect();
         let now = self.core.clock.boot();
-        for key in &self.targets {
-            if let Some(id) = brain.id(now, key) {
+        let in_epochs = |key: &Key| match brain.shelves.get(key).map(|shelf| &shelf.state) {
+            Some(ShelfState::Shown(contents, _)) => contents.epoch().is_some(),
+            _ => false,
+        };
+        let followed: Vec<_> = self.targets.iter().filter(|key| in_epochs(key)).cloned().collect();
+        for key in followed {
+            if let Some(id) = brain.id(now, &key) {
                 brain.machine.follow(id, true);
             }
         }

@@ -83,12 +83,11 @@ impl Vault for ServerVault {
     }
 
     async fn in_use(&self, object: &Object) -> Result<bool, VaultError> {
-        let names = match object {
-            Object::Mount(path) => self.client.kv2_list(path, "").await?,
-            Object::Auth(path) => self.client.list(&format!("auth/{path}/role")).await?,
-            Object::Policy(_) | Object::Role { .. } => vec![],
-        };
-        Ok(!names.is_empty())
+        match object {
+            Object::Mount(path) => self.holds_documents(path).await,
+            Object::Auth(path) => Ok(!self.client.list(&format!("auth/{path}/role")).await?.is_empty()),
+            Object::Policy(_) | Object::Role { .. } => Ok(false),
+        }
     }
 
     async fn standing(&self, place: &Place) -> Result<Standing, VaultError> {
@@ -150,6 +149,22 @@ impl Vault for ServerVault {
 }
 
 impl ServerVault {
+    /// Whether a mount holds anything but what running programs say of themselves for rotations
+    /// (`<environment>/_rot/ack/`): that ends with them, and may go with the mount.
+    async fn holds_documents(&self, mount: &str) -> Result<bool, VaultError> {
+        for environment in self.client.kv2_list(mount, "").await? {
+            if !environment.ends_with('/') {
+                return Ok(true);
+            }
+            if self.client.kv2_list(mount, &environment).await? != ["_rot/"]
+                || self.client.kv2_list(mount, &format!("{environment}_rot")).await? != ["ack/"]
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many versions a mount keeps; 0 if it does not say, or not to us. Asked once: a migration has one mount.
     async fn kept_by(&self, mount: &str) -> u64 {
         let ask = || async {
