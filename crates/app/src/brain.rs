@@ -65,6 +65,8 @@ pub(crate) struct Brain {
     inherited: Vec<(Duration, Key)>,
     /// Wall time less time since boot, when last looked at.
     drift: Option<i128>,
+    /// The seed of a child after fork(2) of which the machine does not know yet.
+    forked: Option<u64>,
 }
 
 impl Brain {
@@ -90,6 +92,7 @@ impl Brain {
             last_waiter: 0,
             inherited: Vec::new(),
             drift: None,
+            forked: None,
         }
     }
 
@@ -105,14 +108,20 @@ impl Brain {
         self.shelves = shelves;
     }
 
-    /// In a child after fork(2): whoever waited is in the parent.
-    pub(crate) fn forked(&mut self, now: Duration, seed: u64) -> Vec<Command<Contained>> {
+    /// In a child after fork(2): whoever waited is in the parent. The machine hears of it from the driver, which does what
+    /// it says then: a followed document may be asked for at once.
+    pub(crate) fn forked(&mut self, seed: u64) {
         self.waiters.clear();
         self.answers.clear();
         for token in self.tokens.values_mut() {
             token.own = false;
         }
-        self.machine.on(now, Event::Forked { seed })
+        self.forked = Some(seed);
+    }
+
+    /// What the machine is told first.
+    pub(crate) fn first_event(&mut self) -> Event<Contained> {
+        self.forked.take().map_or(Event::Tick, |seed| Event::Forked { seed })
     }
 
     /// The machine's number for a document.

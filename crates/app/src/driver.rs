@@ -46,11 +46,13 @@ pub(crate) async fn run(
     let (logging_in, targets, draining) = (false, Vec::new(), Vec::new());
     let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, targets, draining };
     let mut timer = Timer::new();
-    {
+    let first = {
         let brain = Arc::clone(&driver.brain);
-        driver.find_targets(&mut brain.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-    driver.turn(vec![Event::Tick]);
+        let mut brain = brain.lock().unwrap_or_else(PoisonError::into_inner);
+        driver.find_targets(&mut brain);
+        brain.first_event()
+    };
+    driver.turn(vec![first]);
     loop {
         // Sockets are looked after between two turns, even if there is always something to do.
         tokio::task::yield_now().await;
@@ -165,8 +167,8 @@ impl Driver {
             .push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, documents).await) }));
     }
 
-    /// Which documents rotate: those with an epoch, and those of which the manifest says so. Those with an epoch are
-    /// kept fresh without being read, for a rotation waits until everybody has the new one.
+    /// Which documents rotate: those with an epoch, and those of which the manifest says so. They are kept fresh without
+    /// being read, for a rotation waits until everybody has the new one.
     fn find_targets(&mut self, brain: &mut Brain) {
         let Some(acks) = &mut self.acks else { return };
         acks.changed = true;
@@ -184,13 +186,8 @@ impl Driver {
         let found = brain.shelves.iter().filter(|(key, shelf)| rotates(key, shelf));
         self.targets = found.map(|(key, _)| key.clone()).collect();
         let now = self.core.clock.boot();
-        let in_epochs = |key: &Key| match brain.shelves.get(key).map(|shelf| &shelf.state) {
-            Some(ShelfState::Shown(contents, _)) => contents.epoch().is_some(),
-            _ => false,
-        };
-        let followed: Vec<_> = self.targets.iter().filter(|key| in_epochs(key)).cloned().collect();
-        for key in followed {
-            if let Some(id) = brain.id(now, &key) {
+        for key in &self.targets {
+            if let Some(id) = brain.id(now, key) {
                 brain.machine.follow(id, true);
             }
         }

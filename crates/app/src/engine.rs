@@ -135,8 +135,7 @@ impl Server {
         let free = match brain.try_lock() {
             Ok(mut brain) => {
                 if forked {
-                    // Its commands are for requests that only the parent makes.
-                    drop(brain.forked(now, self.settings.seed()));
+                    brain.forked(self.settings.seed());
                 }
                 true
             }
