@@ -83,6 +83,19 @@ def is_alive(pid: int) -> bool:
     return state_of(pid) not in ("", "Z")
 
 
+def living_members(group: int) -> list[int]:
+    """Processes of a group that run; one that is dead and waits for its parent to look does not count."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(its_group) == group and state not in "ZX":
+            members.append(int(stat.parent.name))
+    return members
+
+
 def end(process: subprocess.Popen) -> None:
     """Cleans up after a test that failed."""
     if process.poll() is None:

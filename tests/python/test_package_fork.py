@@ -1,7 +1,9 @@
 """A warm cache and a fork: the child reads at once, does not log in for it, ends nothing of the parent's, never hangs."""
 
+import concurrent.futures
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import requests
 
 from application import PACKAGE, Application, prepare
 from coffre_server import free_port
+from keyrings import key, ring
 
 GUNICORN_APP = """
 import json, os
@@ -27,6 +30,27 @@ def app(environ, start_response):
     body = json.dumps({"same": value == WARM, "value": value, "forked": os.getpid() != PARENT, "pid": os.getpid()})
     start_response("200 OK", [("Content-Type", "application/json")])
     return [body.encode()]
+"""
+
+
+FORKS_WHEN_TOLD = """
+import os, sys, time
+import coffre
+first = coffre.get_secret("JWT_SECRET_KEY")
+print("warm", flush=True)
+sys.stdin.readline()
+pid = os.fork()
+if pid == 0:
+    assert coffre.get_secret("JWT_SECRET_KEY") == first
+    print("forked", flush=True)
+    sys.stdin.readline()
+    began = time.monotonic()
+    while coffre.get_secret("JWT_SECRET_KEY") == first and time.monotonic() < began + 45:
+        time.sleep(0.05)
+    print(time.monotonic() - began, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+os._exit(0)
 """
 
 
@@ -121,6 +145,38 @@ def test_a_fork_while_other_threads_read_and_miss(application):
     assert shown == 100
 
 
+def test_what_is_followed_and_old_at_a_fork_is_asked_for_at_once(application):
+    """The parent's request is under way: what the background of the child asks in its place must really leave, or the
+    next would be made when that is given up after half a minute."""
+    application.write("_rot/policy", {"soft_ttl": "500ms", "max_stale": "1h"})
+    rings = [
+        ring([key(secrets.token_urlsafe(24), number, "active")], epoch=number, target="jwt/secret_key")
+        for number in (1, 2)
+    ]
+    application.write("jwt/secret_key", rings[0])
+    environ = application.environ() | {"PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS_WHEN_TOLD], cwd=application.directory, env=environ, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    ) as parent:
+
+        def tell():
+            parent.stdin.write("\n")
+            parent.stdin.flush()
+
+        assert parent.stdout.readline() == "warm\n"
+        application.server.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(1.5)
+            tell()
+            assert parent.stdout.readline() == "forked\n"
+        finally:
+            application.server.process.send_signal(signal.SIGCONT)
+        application.write("jwt/secret_key", rings[1])
+        tell()
+        assert float(parent.stdout.readline()) < 10
+
+
 def test_a_fork_before_anything_was_opened_and_during_opening(application):
     shown = application.answer(
         """
@@ -172,6 +228,18 @@ def test_multiprocessing_by_spawn_opens_for_itself(application):
     assert json.loads(done.stdout) == [application.jwt] * 2
 
 
+def answered_by_several(url):
+    """The kernel gives a waiting worker its next connection as it likes: several at a time, until two have answered."""
+    seen = set()
+    deadline = time.monotonic() + 30
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        while len(seen) < 2:
+            assert time.monotonic() < deadline, "one worker alone answers"
+            answers = clients.map(lambda _: requests.get(url, timeout=10).json()["pid"], range(32))
+            seen.update(answers)
+    return seen
+
+
 def test_gunicorn_with_preloading(application):
     (application.directory / "wsgi.py").write_text(GUNICORN_APP)
     port = free_port()
@@ -185,8 +253,7 @@ def test_gunicorn_with_preloading(application):
     try:
         first = wait_for(process, log, f"http://127.0.0.1:{port}/")
         assert first["forked"] and first["same"] and first["value"] == application.jwt
-        seen = {requests.get(f"http://127.0.0.1:{port}/", timeout=10).json()["pid"] for _ in range(60)}
-        assert len(seen) >= 2, "several workers answer"
+        seen = answered_by_several(f"http://127.0.0.1:{port}/")
         assert application.logins() == 1, "no worker logged in to read what was warm"
         assert requests.get(f"http://127.0.0.1:{port}/miss", timeout=20).json()["value"] == application.redis
         os.kill(next(iter(seen)), signal.SIGKILL)

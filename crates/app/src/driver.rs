@@ -124,7 +124,11 @@ impl Driver {
         let brain = Arc::clone(&self.brain);
         let mut brain = brain.lock().unwrap_or_else(PoisonError::into_inner);
         let resumed = brain.clock_was_set(clock.as_ref()).then_some(Event::Resumed);
-        let mut events: std::collections::VecDeque<_> = resumed.into_iter().chain(events).collect();
+        // What the parent of this process had under way is forgotten before anything else.
+        let (forked, others): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| matches!(event, Event::Forked { .. }));
+        let mut events: std::collections::VecDeque<_> =
+            forked.into_iter().chain(resumed).chain(others).collect();
         while let Some(event) = events.pop_front() {
             let commands = brain.machine.on(clock.boot(), event);
             for command in commands {
