@@ -68,6 +68,18 @@ impl Application {
         }
         found
     }
+
+    /// Whether a text leaves its memory at once, but for what another thread is still doing: a reader may hold the table
+    /// of before, and the background ends its turn.
+    fn loses(&self, text: &str) -> bool {
+        (0..50).any(|_| {
+            let gone = self.holds(text) == 0;
+            if !gone {
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            gone
+        })
+    }
 }
 
 impl Drop for Application {
@@ -91,8 +103,7 @@ fn nothing_is_left_after_the_bound() {
     }
     application.tell("pass 120");
     assert_eq!(application.tell("get JWT_SECRET_KEY"), "stale");
-    std::thread::park_timeout(Duration::from_millis(100));
-    assert_eq!(application.holds(value), 0);
+    assert!(application.loses(value));
 }
 
 #[test]
@@ -112,8 +123,8 @@ fn nothing_is_left_after_a_denial_and_after_closing() {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     assert_eq!(application.tell("get JWT_SECRET_KEY"), "denied");
-    assert_eq!(application.holds(jwt), 0);
+    assert!(application.loses(jwt));
     assert!(application.holds(redis) > 0);
     assert_eq!(application.tell("close"), "closed");
-    assert_eq!(application.holds(redis), 0);
+    assert!(application.loses(redis));
 }
