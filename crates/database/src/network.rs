@@ -11,7 +11,7 @@ impl Connector for Network {
         match settings.plugin {
             Plugin::Postgresql => postgresql::open(settings),
             Plugin::Redis | Plugin::Valkey => Ok(Arc::new(redis::Redis::open(settings)?)),
-            Plugin::Mysql => Ok(Arc::new(mysql::Mysql::open(settings)?)),
+            Plugin::Mysql | Plugin::MysqlLegacy => Ok(Arc::new(mysql::Mysql::open(settings)?)),
         }
     }
 }

@@ -7,8 +7,11 @@ use coffre_secret::SecretText;
 pub enum Plugin {
     /// `postgresql-database-plugin`.
     Postgresql,
-    /// `mysql-database-plugin` and its siblings `-aurora-`, `-rds-`, `-legacy-`; also MariaDB.
+    /// `mysql-database-plugin`; also MariaDB.
     Mysql,
+    /// `mysql-aurora-`, `mysql-rds-` and `mysql-legacy-database-plugin`: the same, with user names of 16 characters at most
+    /// unless a template says otherwise, as MySQL 5.6 has them.
+    MysqlLegacy,
     /// `redis-database-plugin`.
     Redis,
     /// `valkey-database-plugin`.

@@ -1,11 +1,19 @@
 //! Fingerprints of what is not secret: SHA-2 (FIPS 180-4) and SHA-3 (FIPS 202).
 
-use aws_lc_rs::digest::{Context, SHA3_256, SHA3_384, SHA3_512, SHA224, SHA256, SHA384, SHA512, digest};
+use aws_lc_rs::digest::{
+    Context, SHA1_FOR_LEGACY_USE_ONLY, SHA3_256, SHA3_384, SHA3_512, SHA224, SHA256, SHA384, SHA512, digest,
+};
 
 /// The digest of these bytes.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     array(digest(&SHA256, bytes).as_ref())
+}
+
+/// SHA-1, for a form that others have fixed: how MariaDB keeps passwords. Nothing of ours rests on it.
+#[must_use]
+pub fn sha1_of_others(bytes: &[u8]) -> [u8; 20] {
+    array(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
 }
 
 /// A digest that callers choose by its name.
@@ -72,8 +80,8 @@ impl Default for Sha256 {
     }
 }
 
-fn array(bytes: &[u8]) -> [u8; 32] {
-    let mut array = [0; 32];
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
     array.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     array
 }
@@ -95,6 +103,7 @@ mod tests {
             message.chunks(1).for_each(|piece| pieces.update(piece));
             assert_eq!(hex(&pieces.finish()), wanted);
         }
+        assert_eq!(hex(&sha1_of_others(b"abc")), "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 
     /// The examples of FIPS 180-4 and FIPS 202 for "abc": how each digest begins, and its length.

@@ -1,10 +1,14 @@
 //! MySQL and MariaDB: users `'name'@'%'`, or whatever hosts the role's statements give them.
 //!
 //! Statements that define users end a transaction by themselves here, so a user that was made by half is removed again.
-//! There is no end of a user in the database (`VALID UNTIL`); only its lease ends it. The server takes a password as it
-//! is, in a statement whose password it leaves out of its logs.
+//! There is no end of a user in the database (`VALID UNTIL`); only its lease ends it.
+//!
+//! MariaDB writes statements into its query and binary logs as they are, so it is told the hash of a password, where the
+//! role's statements allow that (`IDENTIFIED BY '{{password}}'`) and no plug-in wants to see passwords in order to judge
+//! them. MySQL takes the password as it is, and leaves it out of its logs by itself.
 
 mod destination;
+mod hashes;
 mod session;
 
 use coffre_ambient::Wall;
@@ -35,8 +39,8 @@ impl Mysql {
         let until = expiration(user.until);
         let values =
             Values { name: Some(user.name), password: Some(user.password), expiration: Some(&until) };
-        let list = statements::render(user.statements, Dialect::Mysql, &values)?;
-        if list.is_empty() {
+        // Refused before anything is asked of the database.
+        if statements::render(user.statements, Dialect::Mysql, &values)?.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "the role has no creation_statements"));
         }
         // Undone without knowing that it is ours, it would be somebody else's that is removed.
@@ -48,7 +52,13 @@ impl Mysql {
                 }
             })
             .await?;
-        let done = self.server.with(async |session| all(session, &list).await).await;
+        let done = self
+            .server
+            .with(async |session| {
+                let hashed = hashes::are_taken(session).await?;
+                all(session, &hashes::render(user.statements, &values, hashed)?).await
+            })
+            .await;
         if done.is_err() {
             self.undo(user).await;
         }
@@ -65,23 +75,23 @@ impl Mysql {
     async fn changed(&self, change: &NewPassword<'_>) -> Result<(), Error> {
         check_name(change.name)?;
         let values = Values { name: Some(change.name), password: Some(change.password), expiration: None };
-        let list = statements::render(change.statements, Dialect::Mysql, &values)?;
+        statements::render(change.statements, Dialect::Mysql, &values)?;
         self.server
             .with(async |session| {
-                if !list.is_empty() {
-                    return all(session, &list).await;
+                let hashed = hashes::are_taken(session).await?;
+                if !change.statements.is_empty() {
+                    return all(session, &hashes::render(change.statements, &values, hashed)?).await;
                 }
                 let hosts = hosts(session, change.name).await?;
                 if hosts.is_empty() {
                     return Err(Error::new(ErrorKind::Failed, "there is no such user in the database"));
                 }
                 for host in hosts {
-                    // EXPOSE: the statement sets the password.
-                    let password = SecretText::new(quoted(change.password.expose()));
                     let account = account(change.name, &host);
-                    let sql =
-                        SecretText::new(format!("ALTER USER {account} IDENTIFIED BY {}", password.expose()));
-                    session.run(&sql).await?;
+                    let password = hashes::literal(change.password, hashed);
+                    // EXPOSE: the statement sets the password.
+                    let sql = format!("ALTER USER {account} IDENTIFIED BY {}", password.expose());
+                    session.run(&SecretText::new(sql)).await?;
                 }
                 Ok(())
             })

@@ -98,7 +98,7 @@ pub fn check(plugin: Plugin, name: &str) -> Result<(), Error> {
 pub const fn longest(plugin: Plugin) -> usize {
     match plugin {
         Plugin::Postgresql => 63,
-        Plugin::Mysql => 32,
+        Plugin::Mysql | Plugin::MysqlLegacy => 32,
         Plugin::Redis | Plugin::Valkey => 128,
     }
 }
@@ -110,6 +110,9 @@ const fn default_text(plugin: Plugin) -> &'static str {
         }
         Plugin::Mysql => {
             r#"{{ printf "v-%s-%s-%s-%s" (.DisplayName | truncate 10) (.RoleName | truncate 10) (random 20) (unix_time) | truncate 32 }}"#
+        }
+        Plugin::MysqlLegacy => {
+            r#"{{ printf "v-%s-%s-%s" (.DisplayName | truncate 4) (.RoleName | truncate 4) (random 20) | truncate 16 }}"#
         }
         Plugin::Redis | Plugin::Valkey => {
             r#"{{ printf "V_%s_%s_%s_%s" (.DisplayName | truncate 16 | uppercase | replace " " "_") (.RoleName | truncate 16 | uppercase) (random 20 | uppercase) (unix_time) }}"#
@@ -151,6 +154,7 @@ mod tests {
         for (plugin, prefix, length) in [
             (Plugin::Postgresql, "v-token-op-read-eve-", 20 + 20 + 11),
             (Plugin::Mysql, "v-token-oper-read-every-", 32),
+            (Plugin::MysqlLegacy, "v-toke-read-", 16),
             (Plugin::Redis, "V_TOKEN-OPERATIONS_READ-EVERYTHING_", 34 + 1 + 20 + 11),
         ] {
             let name = Template::default_of(plugin).name(plugin, &seed).unwrap();

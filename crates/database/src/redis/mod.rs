@@ -10,7 +10,7 @@ mod admin;
 mod persist;
 mod rules;
 mod session;
-mod wire;
+pub mod wire;
 
 pub use admin::{Account, Admin};
 pub use persist::{Kept, Persistence};

@@ -20,7 +20,7 @@ const CHUNK: usize = 16 << 10;
 
 /// What a server answered.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub enum Reply {
     /// `+OK`.
     Simple(String),
     /// `-WRONGPASS …`: the first word and the rest. The rest can quote what we sent, so it is never passed on.
@@ -35,7 +35,7 @@ pub(super) enum Reply {
 
 /// Why no reply could be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub enum Broken {
     /// The connection ended or failed.
     Lost,
     /// Not RESP2, or more than we take.
@@ -44,7 +44,7 @@ pub(super) enum Broken {
 
 impl Reply {
     /// Text of a string, simple or bulk.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match self {
             Self::Simple(text) => Some(text),
             // EXPOSE: the caller asked for names and hashes.
@@ -54,7 +54,7 @@ impl Reply {
     }
 
     /// The elements of an array; none of anything else.
-    pub(super) fn items(&self) -> &[Self] {
+    pub fn items(&self) -> &[Self] {
         match self {
             Self::Array(Some(items)) => items,
             _ => &[],
@@ -62,7 +62,7 @@ impl Reply {
     }
 
     /// The value after this name in a flat list of names and values, as RESP2 gives maps.
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+    pub fn field(&self, name: &str) -> Option<&Self> {
         let mut pairs = self.items().chunks_exact(2);
         pairs.find_map(|pair| match pair {
             [key, value] if key.text() == Some(name) => Some(value),
@@ -71,13 +71,13 @@ impl Reply {
     }
 
     /// Whether it is nil.
-    pub(super) const fn is_nil(&self) -> bool {
+    pub const fn is_nil(&self) -> bool {
         matches!(self, Self::Bulk(None) | Self::Array(None))
     }
 }
 
 /// A command as an array of bulk strings: arguments are bytes of stated length, so none can become another command.
-pub(super) fn command(arguments: &[&[u8]]) -> SecretVec {
+pub fn command(arguments: &[&[u8]]) -> SecretVec {
     let size = arguments.iter().map(|argument| argument.len() + 16).sum::<usize>() + 16;
     let mut out = Vec::with_capacity(size);
     out.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
@@ -89,8 +89,11 @@ pub(super) fn command(arguments: &[&[u8]]) -> SecretVec {
     Secret::new(out)
 }
 
-/// Reads one reply.
-pub(super) async fn reply(stream: &mut (impl AsyncBufRead + Unpin + Send)) -> Result<Reply, Broken> {
+/// Reads one reply. It has 8 MiB and 200,000 values at most, and arrays six deep.
+///
+/// # Errors
+/// [`Broken::Lost`] if the stream ends or fails within it, [`Broken::Garbled`] if it is none or beyond the bounds.
+pub async fn reply(stream: &mut (impl AsyncBufRead + Unpin + Send)) -> Result<Reply, Broken> {
     let mut reader = Reader { stream, bytes: MAX_REPLY, values: MAX_VALUES };
     reader.value(0).await
 }

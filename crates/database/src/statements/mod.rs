@@ -114,6 +114,28 @@ pub fn render(
     Ok(made)
 }
 
+/// A single statement of MariaDB that takes the hash of a password where it took the password, so that no log holds that:
+/// `IDENTIFIED BY PASSWORD '{{password}}'`. `None` if the password stands nowhere, or somewhere else too.
+pub(crate) fn with_hash(statement: &str) -> Result<Option<String>, Error> {
+    let mut made = String::with_capacity(statement.len().saturating_add(16));
+    let mut found = false;
+    for token in lex::tokens(statement, Dialect::Mysql)? {
+        let variable = token.body.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        let alone = matches!(token.kind, Kind::Quoted { .. })
+            && variable.is_some_and(|name| name.trim() == "password");
+        let words = made.to_ascii_uppercase();
+        let mut words = words.split_ascii_whitespace().rev();
+        if alone && words.next() == Some("BY") && words.next() == Some("IDENTIFIED") {
+            made.push_str("PASSWORD ");
+            found = true;
+        } else if mentions(&[token.text.to_owned()], "password") {
+            return Ok(None);
+        }
+        made.push_str(token.text);
+    }
+    Ok(found.then_some(made))
+}
+
 /// Whether some statement has this place, for example `expiration`.
 pub fn mentions(statements: &[String], variable: &str) -> bool {
     statements.iter().any(|text| {

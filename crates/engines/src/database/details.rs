@@ -15,15 +15,15 @@ const MASK: &str = "*****";
 /// The most connections of a pool.
 const MOST_OPEN: i64 = 64;
 
-/// The plugin of this name. Vault's other names for MySQL are MySQL.
+/// The plugin of this name.
 pub(super) fn plugin(name: &str) -> Result<Plugin, Refusal> {
     Ok(match name {
         "" => return Err(Refusal::invalid("empty plugin name")),
         "postgresql-database-plugin" => Plugin::Postgresql,
-        "mysql-database-plugin"
-        | "mysql-aurora-database-plugin"
-        | "mysql-rds-database-plugin"
-        | "mysql-legacy-database-plugin" => Plugin::Mysql,
+        "mysql-database-plugin" => Plugin::Mysql,
+        "mysql-aurora-database-plugin" | "mysql-rds-database-plugin" | "mysql-legacy-database-plugin" => {
+            Plugin::MysqlLegacy
+        }
         "redis-database-plugin" => Plugin::Redis,
         "valkey-database-plugin" => Plugin::Valkey,
         _ => {
