@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A length of time as people write it: `90d`, `24h`, `1h30m`. Units: `s`, `m`, `h`, `d` (24 hours), `w`.
+/// A length of time as people write it: `90d`, `24h`, `1h30m`. Units: `ms`, `s`, `m`, `h`, `d` (24 hours), `w`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Period {
@@ -67,19 +67,20 @@ fn length(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at_checked(digits)?;
-        let (unit, tail) = tail.split_at_checked(1)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            "w" => 604_800,
+        let (unit, tail) = tail.split_at_checked(if tail.starts_with("ms") { 2 } else { 1 })?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
             _ => return None,
         };
-        total = number.parse::<u64>().ok()?.checked_mul(seconds)?.checked_add(total)?;
+        total = number.parse::<u64>().ok()?.checked_mul(millis)?.checked_add(total)?;
         rest = tail;
     }
-    Some(Duration::from_secs(total))
+    Some(Duration::from_millis(total))
 }
 
 #[cfg(test)]
@@ -92,9 +93,26 @@ mod tests {
         assert_eq!(seconds("90d"), Some(7_776_000));
         assert_eq!(seconds("1h30m"), Some(5_400));
         assert_eq!(seconds("2w"), Some(1_209_600));
-        for bad in
-            ["", "0d", "d", "90", "90 d", "-1d", "1.5h", "99999999999999999999s", "9999999999999999w", "1é"]
-        {
+        let millis = |text: &str| text.parse::<Period>().ok().map(|period| period.length().as_millis());
+        assert_eq!(
+            (millis("250ms"), millis("1s500ms"), millis("1m5s")),
+            (Some(250), Some(1_500), Some(65_000))
+        );
+        for bad in [
+            "",
+            "0d",
+            "d",
+            "90",
+            "90 d",
+            "-1d",
+            "1.5h",
+            "99999999999999999999s",
+            "9999999999999999w",
+            "1é",
+            "0ms",
+            "1ms1",
+            "ms",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }

@@ -96,9 +96,15 @@ pub struct ClientKv {
     seen: Mutex<Option<Seen>>,
 }
 
-/// A `Date` of the server, and when it was first seen.
+/// How coarse `Date` is, and how long an answer may be under way.
+const SECOND: Duration = Duration::from_millis(1_500);
+
+/// A `Date` of the server, and when it was seen.
 #[derive(Clone, Copy)]
 struct Seen {
+    /// The newest one.
+    header: Wall,
+    /// The one that tells most.
     date: Wall,
     boot: Duration,
 }
@@ -118,13 +124,24 @@ impl ClientKv {
         (self.client)().with_timeout(Duration::from_secs(20))
     }
 
-    /// The header counts whole seconds: only its change says something new.
+    /// The header counts whole seconds, so it lags behind by up to one: of what was seen, whatever puts the server's clock
+    /// furthest ahead is nearest to it. A header that lags by more says that the clock was put back.
     fn note_time(&self, client: &Client) {
         let Some(date) = client.server_date() else { return };
+        let boot = self.clock.boot();
+        // A header of before, seen again after a call without an answer, says nothing of now.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_none_or(|seen| seen.date != date) {
-            *seen = Some(Seen { date, boot: self.clock.boot() });
+        let Some(known) = *seen else {
+            *seen = Some(Seen { header: date, date, boot });
+            return;
+        };
+        if known.header == date {
+            return;
         }
+        let told = known.date.plus(boot.saturating_sub(known.boot));
+        let better = date > told || told.since(date) > SECOND;
+        let (at, boot) = if better { (date, boot) } else { (known.date, known.boot) };
+        *seen = Some(Seen { header: date, date: at, boot });
     }
 }
 
@@ -136,9 +153,9 @@ impl Kv for ClientKv {
     ) -> BoxFuture<'a, Result<Option<Version>, Failure>> {
         Box::pin(async move {
             let client = self.client();
-            let found = client.kv2_read(&self.mount, path, version).await;
+            let found = client.kv2_read(&self.mount, path, version).await?;
             self.note_time(&client);
-            Ok(found?.map(|entry| Version {
+            Ok(found.map(|entry| Version {
                 version: entry.version,
                 document: entry.document().map(SecretText::duplicate),
                 destroyed: entry.destroyed,
@@ -157,7 +174,9 @@ impl Kv for ClientKv {
             let client = self.client();
             let body = Body::from_json_text(document.duplicate());
             let written = client.kv2_write(&self.mount, path, body, Some(cas)).await;
-            self.note_time(&client);
+            if written.is_ok() {
+                self.note_time(&client);
+            }
             written.map_err(|error| match error.kind() {
                 // It was a success, of which only the answer is not understood.
                 coffre_client::ErrorKind::Decode => Failure::transient(error.to_string()),
@@ -167,7 +186,12 @@ impl Kv for ClientKv {
     }
 
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move { Ok(self.client().kv2_list(&self.mount, folder).await?) })
+        Box::pin(async move {
+            let client = self.client();
+            let names = client.kv2_list(&self.mount, folder).await?;
+            self.note_time(&client);
+            Ok(names)
+        })
     }
 
     fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<Metadata>, Failure>> {

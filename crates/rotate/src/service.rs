@@ -9,8 +9,11 @@ use serde::Serialize;
 use crate::rotator::{Step, Waits};
 use crate::{At, Failure, FailureKind, Rotating, Rotator, Which};
 
-/// How often everything is looked at, at least: an acknowledgement, a freeze, a person's wish come from outside.
+/// How often everything is looked at, at least: an acknowledgement, a freeze, a person's wish come from outside. Targets
+/// that want to be asked again sooner are the measure.
 const POLL: Duration = Duration::from_secs(20);
+/// The shortest pause between two rounds, unless everything is looked at more often.
+const LEAST: Duration = Duration::from_millis(500);
 /// How often the active credential of each target is tried.
 const DRIFT: Duration = Duration::from_secs(3_600);
 /// Steps of one target in one round; more means that something goes in circles.
@@ -37,6 +40,8 @@ impl Rotator {
         let mut shutdown = std::pin::pin!(shutdown);
         let stop = AtomicBool::new(false);
         let mut said: Vec<(String, String)> = Vec::new();
+        let soonest = self.targets.iter().map(|target| target.settings.look_again / 3).min();
+        let poll = soonest.map_or(POLL, |soonest| soonest.min(POLL));
         loop {
             let mut round = std::pin::pin!(self.round(&stop));
             let report = tokio::select! {
@@ -53,11 +58,11 @@ impl Rotator {
                 tracing::warn!(name, why, "a target could not be looked at; it is tried again");
             }
             said = report.failed;
-            let pause = report.again.map_or(POLL, |at| at.since(self.store.now()).min(POLL));
+            let pause = report.again.map_or(poll, |at| at.since(self.store.now()).min(poll));
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                () = tokio::time::sleep(pause.max(Duration::from_millis(500))) => {}
+                () = tokio::time::sleep(pause.max(LEAST.min(poll))) => {}
             }
         }
     }

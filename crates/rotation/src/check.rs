@@ -66,8 +66,8 @@ pub fn check(settings: &Settings, policy: &RotPolicy, acks: &[Heard]) -> Vec<Fin
         ),
     );
     say(
-        settings.claim < settings.action_timeout.saturating_add(settings.allowance),
-        "a claim is shorter than an action may take: nothing would ever be done".to_owned(),
+        settings.claim < settings.action_timeout.saturating_add(settings.allowance).mul_f32(1.25),
+        "a claim is hardly longer than an action may take: nothing would ever be done; lengthen claim, or shorten action_timeout and clock_allowance".to_owned(),
     );
     for name in &settings.frozen {
         say(true, frozen(name));

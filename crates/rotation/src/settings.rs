@@ -48,6 +48,8 @@ pub struct Settings {
     pub allowance: Duration,
     /// How often new material is tried.
     pub attempts: u32,
+    /// How soon to ask again what says "not yet": sessions that still live, evidence that is missing, a neighbour at work.
+    pub look_again: Duration,
 }
 
 impl Settings {
@@ -75,6 +77,7 @@ impl Settings {
             claim: Duration::from_secs(120),
             allowance: CLOCK_ALLOWANCE,
             attempts: 3,
+            look_again: Duration::from_secs(60),
         }
     }
 

@@ -223,12 +223,13 @@ pub(crate) mod some_material {
     }
 }
 
-/// A length of time: `300s`, `5m`, `1h`, `7d`, or a number of seconds. Written in seconds.
+/// A length of time: `500ms`, `300s`, `5m`, `1h`, `7d`, or a number of seconds. Written in seconds, or in milliseconds where
+/// they do not do.
 pub(crate) mod length {
     use super::*;
 
     pub(crate) fn serialize<S: Serializer>(length: &Duration, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(&format!("{}s", length.as_secs()))
+        out.serialize_str(&told(length))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -243,7 +244,7 @@ pub(crate) mod some_length {
     #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(crate) fn serialize<S: Serializer>(length: &Option<Duration>, out: S) -> Result<S::Ok, S::Error> {
         match length {
-            Some(length) => out.serialize_some(&format!("{}s", length.as_secs())),
+            Some(length) => out.serialize_some(&told(length)),
             None => out.serialize_none(),
         }
     }
@@ -274,8 +275,19 @@ impl Length {
 /// A hundred years; beyond, sums of lengths would need thought.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// A number with `s`, `m`, `h` or `d`, or of seconds.
+/// In whole seconds, or else in milliseconds.
+fn told(length: &Duration) -> String {
+    match length.subsec_millis() {
+        0 => format!("{}s", length.as_secs()),
+        _ => format!("{}ms", length.as_millis()),
+    }
+}
+
+/// A number with `ms`, `s`, `m`, `h` or `d`, or of seconds.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
+    if let Some(digits) = text.strip_suffix("ms") {
+        return number(digits).map(Duration::from_millis);
+    }
     let (digits, unit) = match text.as_bytes().last()? {
         b's' => (text.strip_suffix('s')?, 1),
         b'm' => (text.strip_suffix('m')?, 60),
@@ -283,8 +295,10 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         b'd' => (text.strip_suffix('d')?, 86_400),
         _ => (text, 1),
     };
-    if digits.is_empty() || digits.len() > 12 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+    number(digits)?.checked_mul(unit).map(Duration::from_secs)
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let sound = !digits.is_empty() && digits.len() <= 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    sound.then(|| digits.parse().ok()).flatten()
 }

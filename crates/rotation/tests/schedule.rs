@@ -73,6 +73,12 @@ fn a_changed_period_counts_from_the_last_success_but_never_at_once() {
     let every = |days: u64| Settings { when: Some(When::Every(Duration::from_secs(days * DAY))), ..paris() };
     assert_eq!(next_due(&every(7), &changed, now), Some(now.plus(Duration::from_secs(600))));
     assert_eq!(next_due(&every(60), &changed, now), Some(last.plus(Duration::from_secs(60 * DAY))));
+    let often = Settings { when: Some(When::Every(Duration::from_secs(5))), ..paris() };
+    assert_eq!(
+        next_due(&often, &changed, now),
+        Some(now.plus(Duration::from_secs(5))),
+        "no longer than a period"
+    );
     let fresh = Schedule { next_due: None, ..changed };
     assert_eq!(next_due(&every(7), &fresh, last), Some(last.plus(Duration::from_secs(7 * DAY))));
 }

@@ -59,9 +59,10 @@ fn settings(entry: &Entry, rotation: &Rotation) -> Vec<String> {
             && (!rotation.holders.is_empty()
                 || !rotation.drains.is_empty()
                 || rotation.backup_retention.is_some()
+                || rotation.quiet.is_some()
                 || rotation.escrow.is_some()
                 || rotation.approvals.is_some()),
-        "has holders, drains, backup_retention, escrow or approvals, which only an encryption-key can have",
+        "has holders, drains, backup_retention, quiet, escrow or approvals, which only an encryption-key can have",
     );
     refuse(
         entry.field != "value" && (signing || encrypting),
@@ -88,6 +89,7 @@ fn settings(entry: &Entry, rotation: &Rotation) -> Vec<String> {
     if long(&rotation.every, 20)
         || long(&rotation.token_lifetime, 20)
         || long(&rotation.backup_retention, 100)
+        || long(&rotation.quiet, 100)
     {
         found.push("has a length of time beyond all that can be meant".to_owned());
     }
@@ -197,6 +199,9 @@ fn project<'a>(manifest: &'a Manifest, found: &mut Vec<Misplaced<'a>>) {
         vec!["rotation", "max_stale"],
         "rotation: soft_ttl is how often consumers ask, max_stale how old a copy may get: soft_ttl must be shorter, and max_stale at most 30d",
     );
+    if let Some((key, message)) = pace(project) {
+        refuse(true, vec!["rotation", key], message);
+    }
     refuse(
         project.max_accepted.is_some_and(|count| !(2..=8).contains(&count)),
         vec!["rotation", "max_accepted"],
@@ -228,6 +233,38 @@ fn project<'a>(manifest: &'a Manifest, found: &mut Vec<Misplaced<'a>>) {
             found.push((vec!["rotation", "redis", name], format!("rotation.redis.{name}: {message}")));
         }
     }
+}
+
+/// What the engine's own pace may be. The allowance is at least half a second: the server tells its time in whole ones.
+fn pace(project: &Project) -> Option<(&'static str, &'static str)> {
+    let (allowance, action, claim) = (project.clock_allowance(), project.action_timeout(), project.claim());
+    let between = |length: Duration, least: u64, most: u64| {
+        (Duration::from_millis(least)..=Duration::from_secs(most)).contains(&length)
+    };
+    let checks = [
+        (
+            between(allowance, 500, 3_600),
+            "clock_allowance",
+            "rotation: clock_allowance is by how much clocks may differ, from 500ms to 1h",
+        ),
+        (
+            between(action, 1_000, 600),
+            "action_timeout",
+            "rotation: action_timeout is how long a database is waited for, from 1s to 10m",
+        ),
+        (
+            between(project.poll(), 100, 600),
+            "poll",
+            "rotation: poll is how often the engine looks at everything, from 100ms to 10m",
+        ),
+        (
+            claim >= action.saturating_add(allowance).mul_f32(1.25) && claim <= Duration::from_secs(3_600),
+            "claim",
+            "rotation: a claim must last at least a quarter longer than action_timeout and clock_allowance together, and at most 1h",
+        ),
+    ];
+    // The first one: a claim is compared with lengths that make sense.
+    checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, message)| (key, message))
 }
 
 /// The bounds of what consumers keep, when they make sense.

@@ -17,7 +17,7 @@ pub(crate) use check::problems;
 pub use holders::{Codec, Drain, Holder};
 pub use notifications::{Email, EventWord, Notifications, Security, Webhook};
 pub use probe::{HttpProbe, PostgresqlProbe, Privileges, RedisProbe, fill};
-pub use project::{Consumer, Limits, Project};
+pub use project::{Consumer, Gates, Limits, Project};
 pub use schedule::{BadSchedule, Blackout, BlackoutWhen, Cron, Window, Zone};
 pub use servers::{Persistence, PostgresqlPlace, PostgresqlServer, RedisPlace, RedisServer, Sslmode};
 pub use settings::{Algorithm, Breach, Mode, Rotation};

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,17 @@ pub struct Project {
     pub max_accepted: Option<u8>,
     /// How long the bytes of a retired key stay in the vault; 7 days.
     pub destroy_hold: Option<Period>,
+    /// By how much the clocks of servers, engines and consumers may differ; 60 seconds. Waits for time are longer by twice
+    /// as much, so it must be more than they ever do: the engine reads whole seconds from a server's answers.
+    pub clock_allowance: Option<Period>,
+    /// After how long something done to a database or an outside service is given up; 30 seconds.
+    pub action_timeout: Option<Period>,
+    /// How long an engine that was killed keeps others from going on with what it did; 2 minutes.
+    pub claim: Option<Period>,
+    /// How often the engine looks at everything, at least; 20 seconds.
+    pub poll: Option<Period>,
+    /// What the rotation waits for before a new key is used, and before an old one goes; time.
+    pub gate: Option<Gates>,
     /// How much may happen at once.
     #[serde(skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
@@ -41,6 +53,44 @@ pub struct Project {
     /// Redis or Valkey servers whose users the engine changes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub redis: BTreeMap<String, RedisServer>,
+}
+
+impl Project {
+    /// `K`: by how much clocks may differ.
+    #[must_use]
+    pub fn clock_allowance(&self) -> Duration {
+        self.clock_allowance.as_ref().map_or(Duration::from_secs(60), Period::length)
+    }
+
+    /// After how long an action is given up.
+    #[must_use]
+    pub fn action_timeout(&self) -> Duration {
+        self.action_timeout.as_ref().map_or(Duration::from_secs(30), Period::length)
+    }
+
+    /// How long a claim holds.
+    #[must_use]
+    pub fn claim(&self) -> Duration {
+        self.claim.as_ref().map_or(Duration::from_secs(120), Period::length)
+    }
+
+    /// How often everything is looked at.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        self.poll.as_ref().map_or(Duration::from_secs(20), Period::length)
+    }
+}
+
+/// What a rotation waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gates {
+    /// Until no copy can be old any more (`max_stale`), and nobody who is registered says otherwise.
+    #[default]
+    Time,
+    /// Until everybody who is registered has said that they follow. Only where every consumer does say so: a copy that
+    /// nobody speaks for is not waited for.
+    Acknowledgements,
 }
 
 /// `[rotation.limits]`, for each environment.

@@ -50,6 +50,8 @@ pub struct Rotation {
     pub drains: Vec<Drain>,
     /// How long backups are kept that hold texts under an old key.
     pub backup_retention: Option<Period>,
+    /// How long nobody may have decrypted anything with an old key before it is destroyed; 7 days.
+    pub quiet: Option<Period>,
     /// The public half of a recovery key to which an old encryption key is sealed before it is destroyed.
     pub escrow: Option<String>,
     /// How many people must agree before an old encryption key is destroyed.
@@ -84,6 +86,7 @@ impl Rotation {
             holders: Vec::new(),
             drains: Vec::new(),
             backup_retention: None,
+            quiet: None,
             escrow: None,
             approvals: None,
             accepted_extensions: Vec::new(),

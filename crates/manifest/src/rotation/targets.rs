@@ -264,7 +264,9 @@ impl<'a> Target<'a> {
             .map(|(name, consumer)| (name.as_str(), consumer))
     }
 
-    const fn project(&self) -> &'a Project {
+    /// `[rotation]`: what holds for all targets.
+    #[must_use]
+    pub const fn project(&self) -> &'a Project {
         &self.manifest.rotation
     }
 }

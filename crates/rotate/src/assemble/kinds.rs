@@ -121,11 +121,11 @@ async fn encryption(
         backup_retention: rotation.backup_retention.as_ref().map(coffre_manifest::Period::length),
         escrow: rotation.escrow.is_some(),
         approvals: rotation.approvals.unwrap_or(0),
-        ..Rules::default()
+        quiet: rotation.quiet.as_ref().map_or(Rules::default().quiet, coffre_manifest::Period::length),
     };
     let registry =
         Registry { holders, servers, drains: rotation.drains.clone(), rules, rate: Rate::default() };
-    let witness = Acknowledgements::new(Arc::clone(kv), environment);
+    let witness = Acknowledgements::new(Arc::clone(kv), environment, settled(target));
     Ok(Arc::new(EncryptionKey::new(&target.entry().field, registry, Arc::new(witness))))
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use coffre_manifest::Period;
-use coffre_manifest::rotation::{Blackout, BlackoutWhen, Target, TargetKind, Window as Hours};
+use coffre_manifest::rotation::{Blackout, BlackoutWhen, Gates, Target, TargetKind, Window as Hours};
 use coffre_rotation::schedule::{Pause, When, Window, Zone};
 use coffre_rotation::{Kind, Settings};
 
@@ -28,7 +28,13 @@ pub fn settings_of(target: &Target<'_>) -> Result<Settings, Failure> {
     let lasting = |(_, consumer): &&(&str, &coffre_manifest::rotation::Consumer)| {
         own.is_none() && consumer.max_process_lifetime.is_none()
     };
+    let project = target.project();
     Ok(Settings {
+        all_acknowledge: project.gate == Some(Gates::Acknowledgements),
+        allowance: project.clock_allowance(),
+        action_timeout: project.action_timeout(),
+        claim: project.claim(),
+        look_again: project.poll().saturating_mul(3),
         automatic: target.is_automatic(),
         when,
         zone: Zone::named(target.zone().name()).map_err(|error| wrong(error.to_string()))?,
@@ -71,7 +77,7 @@ const fn pause(blackout: &Blackout) -> Pause {
 
 /// `S + 2K` of what the manifest says.
 pub(super) fn settled(target: &Target<'_>) -> Duration {
-    target.max_stale().saturating_add(coffre_rotation::CLOCK_ALLOWANCE.saturating_mul(2))
+    target.max_stale().saturating_add(target.project().clock_allowance().saturating_mul(2))
 }
 
 #[cfg(test)]
@@ -98,6 +104,11 @@ kind = "external"
 rotation = { mode = "manual", every = "90d" }
 [rotation]
 zone = "Europe/Paris"
+clock_allowance = "2s"
+action_timeout = "5s"
+claim = "10s"
+poll = "1s"
+gate = "acknowledgements"
 grace = "5m"
 destroy_hold = "2d"
 blackout = ["12-24..12-26"]
@@ -118,6 +129,21 @@ acknowledges = true
         settings_of(&manifest.target(name).unwrap()).unwrap()
     }
 
+    fn secs(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn without_a_word_everything_is_as_the_machine_has_it() {
+        let plain = "app = \"a\"\nenvironments = [\"prod\"]\n[secret.JWT]\npath = \"jwt/key\"\nkind = \"signing-key\"\n\
+                     rotation = { mode = \"automatic\", every = \"30d\", token_lifetime = \"1d\" }\n";
+        let manifest = Manifest::parse(plain).unwrap();
+        let made = settings_of(&manifest.target("JWT").unwrap()).unwrap();
+        let usual = Settings::of(Kind::SigningKey);
+        let pace = |s: &Settings| (s.allowance, s.action_timeout, s.claim, s.look_again, s.all_acknowledge);
+        assert_eq!(pace(&made), pace(&usual));
+    }
+
     #[test]
     fn what_the_manifest_says_is_what_the_machine_does() {
         let jwt = settings("JWT");
@@ -127,6 +153,9 @@ acknowledges = true
         assert_eq!(jwt.pauses, [Pause::Yearly { first: (12, 24), last: (12, 26) }]);
         assert_eq!((jwt.grace.as_secs(), jwt.destroy_hold.as_secs()), (300, 172_800));
         assert_eq!(jwt.zone, Zone::named("Europe/Paris").unwrap());
+        let pace = (jwt.allowance, jwt.action_timeout, jwt.claim, jwt.look_again);
+        assert_eq!(pace, (secs(2), secs(5), secs(10), secs(3)));
+        assert!(jwt.all_acknowledge);
         assert!(matches!(settings("SESSION").when, Some(When::Cron(_))));
         assert_eq!(settings("PLACES").kind, Kind::External);
     }

@@ -17,9 +17,8 @@ use crate::{
 
 /// A rotation that a person took back is not begun again by the schedule for a day.
 const UNDONE: Duration = Duration::from_secs(86_400);
-/// How soon a target is asked again that says "not yet".
-const SESSIONS: Duration = Duration::from_secs(60);
-const EVIDENCE: Duration = Duration::from_secs(3_600);
+/// Evidence of which nobody knows when it comes is asked for so many times less often than sessions.
+const EVIDENCE: u32 = 60;
 
 /// What follows from how an action ended: a record to write, or that everything must be read anew.
 pub fn finish(seen: &Seen<'_>, action: &Action, outcome: Outcome) -> Next {
@@ -255,7 +254,8 @@ fn in_use(seen: &Seen<'_>, gen_no: u64, count: u64, who: &str) -> Box<Record> {
         self::note(&mut record, seen, EventKind::Phase, Some(gen_no), note);
         return record;
     }
-    let mut record = with_old(seen, gen_no, |old| old.not_before = Some(seen.now.plus(SESSIONS)));
+    let mut record =
+        with_old(seen, gen_no, |old| old.not_before = Some(seen.now.plus(seen.settings.look_again)));
     rest(&mut record);
     record
 }
@@ -324,7 +324,9 @@ fn reencrypted(
 fn evidence(seen: &Seen<'_>, gen_no: u64, missing: &[String], ask: Option<Wall>) -> Box<Record> {
     let mut record = with_old(seen, gen_no, |old| {
         old.cleared = missing.is_empty();
-        let again = ask.unwrap_or_else(|| seen.now.plus(EVIDENCE)).max(seen.now.plus(SESSIONS));
+        let soon = seen.settings.look_again;
+        let again =
+            ask.unwrap_or_else(|| seen.now.plus(soon.saturating_mul(EVIDENCE))).max(seen.now.plus(soon));
         old.not_before = (!old.cleared).then_some(again);
     });
     let list: Vec<_> =

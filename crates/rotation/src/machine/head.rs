@@ -162,7 +162,7 @@ pub(super) fn crowded(seen: &Seen<'_>) -> Option<Waiting> {
         || accepted.saturating_add(2) > most
         || record.retiring.len() >= crate::MAX_RETIRING;
     full.then(|| {
-        let until = oldest.earliest_retire.max(seen.now.plus(Duration::from_secs(30)));
+        let until = oldest.earliest_retire.max(seen.now.plus(seen.settings.look_again / 2));
         Waiting::until(
             until,
             format!("generation {} must be gone first; it is in {}", oldest.gen_no, oldest.phase),

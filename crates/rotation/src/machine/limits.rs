@@ -7,8 +7,6 @@ use super::types::{Seen, Waiting};
 use crate::schedule;
 use crate::{Phase, Reason};
 
-/// How soon to look again at somebody who is at work.
-const SOON: Duration = Duration::from_secs(15);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What the limits say of going on from PREPARE to APPLY.
@@ -34,7 +32,7 @@ fn calendar(seen: &Seen<'_>) -> Option<Waiting> {
     let paused = schedule::paused(seen.settings, seen.policy, seen.now);
     // A person who says "now" means now.
     let asked = seen.record.reason == Reason::Manual;
-    (paused && !asked).then(|| Waiting::until(seen.now.plus(SOON * 20), "a blackout"))
+    (paused && !asked).then(|| Waiting::until(seen.now.plus(seen.settings.look_again * 5), "a blackout"))
 }
 
 /// At most so many promotions in an hour.
@@ -74,7 +72,8 @@ fn at_once(seen: &Seen<'_>) -> Limit {
     if limited.saturating_add(begun.len()) < slots {
         return Limit::Free;
     }
-    let waiting = Waiting::until(seen.now.plus(SOON), "another target of the environment is being rotated");
+    let soon = seen.settings.look_again / 4;
+    let waiting = Waiting::until(seen.now.plus(soon), "another target of the environment is being rotated");
     let ours = seen.record.claim.as_ref().is_some_and(|claim| claim.holder == seen.holder);
     let younger = limited >= slots || begun.iter().any(|other| other.rotation < seen.record.rotation);
     if ours && younger { Limit::Yield } else { Limit::Wait(waiting) }

@@ -8,7 +8,7 @@ use super::window::Window;
 use crate::settings::Settings;
 use crate::{RotPolicy, Schedule, Target};
 
-/// A new period takes effect so long after it was set, at the earliest.
+/// A new period takes effect so long after it was set, at the earliest; a shorter one after itself.
 const AHEAD: Duration = Duration::from_secs(600);
 /// How far ahead a time outside of all pauses is looked for.
 const STEPS: usize = 3_000;
@@ -25,13 +25,15 @@ pub enum Begin {
 }
 
 /// When the next rotation is due: counted from the last success, or from `now` for a target that never rotated or
-/// whose period was changed; then at least ten minutes ahead. `None`: never by itself.
+/// whose period was changed; then at least ten minutes ahead, or one period if
+/// that is shorter. `None`: never by itself.
 pub fn next_due(settings: &Settings, schedule: &Schedule, now: Wall) -> Option<Wall> {
     let when = settings.when.as_ref()?;
     let from = schedule.last_ok.unwrap_or(now);
     let due = when.after(from, &settings.zone)?;
     let changed = schedule.next_due.is_some() || schedule.last_ok.is_none();
-    Some(if changed { due.max(now.plus(AHEAD)) } else { due })
+    let ahead = when.shortest(&settings.zone).map_or(AHEAD, |period| period.min(AHEAD));
+    Some(if changed { due.max(now.plus(ahead)) } else { due })
 }
 
 /// Whether a rotation may begin now. It begins inside the window, at an offset that differs from target to target,

@@ -1,6 +1,7 @@
 //! What acknowledgements in the store say of the use of an old key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffre_ambient::Wall;
 use coffre_rotation::{Ack, WireDocument, paths};
@@ -19,6 +20,7 @@ const MOST: usize = 2_000;
 pub struct Acknowledgements {
     kv: Arc<dyn Kv>,
     environment: String,
+    lasts: Duration,
 }
 
 /// The part of an acknowledgement that only encryption keys have.
@@ -29,10 +31,11 @@ struct Counted {
 }
 
 impl Acknowledgements {
-    /// Of an environment in a mount.
+    /// Of an environment in a mount. A consumer that follows by itself is believed for `lasts` after its last word, whatever
+    /// that says: `S + 2K`, as gates do.
     #[must_use]
-    pub fn new(kv: Arc<dyn Kv>, environment: &str) -> Self {
-        Self { kv, environment: environment.to_owned() }
+    pub fn new(kv: Arc<dyn Kv>, environment: &str, lasts: Duration) -> Self {
+        Self { kv, environment: environment.to_owned(), lasts }
     }
 
     async fn read(&self, at: At<'_>, gen_no: u64, kid: &str) -> Result<Testimony, Failure> {
@@ -41,11 +44,8 @@ impl Acknowledgements {
         let mut in_use = Vec::new();
         let (mut counted, mut last) = (false, None);
         for name in names.iter().filter(|name| !name.ends_with('/')).take(MOST) {
-            let Some(text) =
-                self.kv.read(&format!("{folder}/{name}"), None).await?.and_then(|read| read.document)
-            else {
-                continue;
-            };
+            let Some(read) = self.kv.read(&format!("{folder}/{name}"), None).await? else { continue };
+            let Some(text) = read.document else { continue };
             // EXPOSE: an acknowledgement holds no material.
             let ack = Ack::parse(text.expose().as_bytes());
             let Ok(ack) = ack else { continue };
@@ -55,7 +55,9 @@ impl Acknowledgements {
                 counted = true;
                 last = last.max(decrypts.get(kid).and_then(|time| Wall::parse(time)));
             }
-            if ack.expires >= at.now && ack.in_use <= gen_no {
+            let bound = read.created.filter(|_| !ack.frozen).map(|written| written.plus(self.lasts));
+            let expires = bound.map_or(ack.expires, |bound| bound.min(ack.expires));
+            if expires >= at.now && ack.in_use <= gen_no {
                 in_use.push(name.clone());
             }
         }
