@@ -70,6 +70,26 @@ async fn a_password_is_rotated_with_a_restart_after_every_action_in_both_modes()
 }
 
 #[tokio::test]
+async fn rights_that_the_administrator_lacks_are_named_as_rules_that_give_them() {
+    let Some(server) = with_user(Keeps::ConfigFile) else { return };
+    let other = "ACL SETUSER lesser on >lesser-password +acl|whoami +info +config|get +acl|dryrun";
+    assert!(admin_says(&server, other).contains("+OK"));
+    let mut settings = server.settings();
+    (settings.username, settings.password) = ("lesser".to_owned(), "lesser-password".into());
+    let lesser = Admin::open(settings, Persistence::Rewrite).unwrap();
+    let lacks = lesser.missing_rights("app").await.unwrap();
+    assert!(lacks.contains(&"+exec") && lacks.contains(&"+config|rewrite"), "{lacks:?}");
+    assert!(!lacks.contains(&"+acl|save"), "{lacks:?}");
+    admin_says(&server, &format!("ACL SETUSER lesser {}", lacks.join(" ")));
+    assert_eq!(lesser.missing_rights("app").await.unwrap(), ["~_rot:fence:*"]);
+    admin_says(&server, "ACL SETUSER lesser ~_rot:fence:*");
+    assert_eq!(lesser.missing_rights("app").await.unwrap(), Vec::<&str>::new());
+    lesser.add("app", &text("new-password"), 1).await.unwrap();
+    admin_says(&server, "ACL SETUSER lesser -acl|dryrun");
+    assert_eq!(lesser.missing_rights("app").await.unwrap(), ["+acl|dryrun"]);
+}
+
+#[tokio::test]
 async fn a_late_holder_changes_nothing_even_after_a_restart() {
     let Some(mut server) = with_user(Keeps::AclFile) else { return };
     let admin = admin(&server, Persistence::Proven);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_ambient::{Wall, ids};
 use coffre_rotation::machine::{self, Action, Memory, Next, Outcome, Seen};
-use coffre_rotation::{Phase, Record, Target as Name, WireDocument, paths};
+use coffre_rotation::{Phase, Record, RotPolicy, Target as Name, WireDocument, paths};
 
 use crate::chronicle::Chronicle;
 use crate::gather::{Gathered, gather};
@@ -25,6 +25,8 @@ pub struct Rotator {
     pub(crate) holder: String,
     pub(crate) targets: Vec<Rotating>,
     pub(crate) sink: Arc<dyn Sink>,
+    /// What the manifest says to consumers and rotators; `None`: only what stands in the store.
+    pub(crate) declared: Option<RotPolicy>,
     chronicle: Chronicle,
     memories: Mutex<HashMap<Name, Remembered>>,
     /// One step at a time of each target: what a second one would read is what the first is changing.
@@ -89,6 +91,7 @@ impl Rotator {
             holder: format!("{holder}/{unique}"),
             targets,
             sink,
+            declared: None,
             chronicle: Chronicle::default(),
             memories: Mutex::default(),
             turns,

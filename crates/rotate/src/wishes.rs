@@ -111,8 +111,8 @@ impl Rotator {
         self.switch(false, "").await
     }
 
-    /// What forbids these targets (all without any) to rotate by themselves. With `check_only` nothing is written; else,
-    /// if nothing forbids it, they are enabled together.
+    /// What forbids these targets (all without any) to rotate by themselves, under the manifest's policy. Nothing is
+    /// written if there is any, or with `check_only`; else the policy is published and they are enabled together.
     ///
     /// # Errors
     /// What could not be read or written.
@@ -128,9 +128,13 @@ impl Rotator {
         }
         let mut found = Vec::new();
         for target in &chosen {
-            found.extend(self.findings(target, check_only).await?);
+            found.extend(self.findings(target).await?);
         }
         if found.is_empty() && !check_only {
+            if let Some(policy) = &self.declared {
+                // What consumers take their bounds from, before anything counts on it.
+                self.publish_policy(policy).await?;
+            }
             for target in &chosen {
                 let path = paths::document(&self.environment, &target.name);
                 self.store.guard(&path, DOCUMENT_VERSIONS).await?;
@@ -173,16 +177,11 @@ impl Rotator {
             .advise("Try again in a moment."))
     }
 
-    async fn findings(&self, target: &Rotating, check_only: bool) -> Result<Vec<Finding>, Failure> {
-        let read = if check_only {
-            crate::gather::gather(&self.store, &self.environment, target, &self.targets).await?
-        } else {
-            self.read(target).await?
-        };
-        let mut sentences: Vec<String> = check::check(&target.settings, &read.policy, &read.acks)
-            .into_iter()
-            .map(|finding| finding.0)
-            .collect();
+    async fn findings(&self, target: &Rotating) -> Result<Vec<Finding>, Failure> {
+        let read = crate::gather::gather(&self.store, &self.environment, target, &self.targets).await?;
+        let policy = self.declared.as_ref().unwrap_or(&read.policy);
+        let mut sentences: Vec<String> =
+            check::check(&target.settings, policy, &read.acks).into_iter().map(|finding| finding.0).collect();
         if read.document.value.is_none() && target.settings.kind != coffre_rotation::Kind::Dynamic {
             let path = paths::document(&self.environment, &target.name);
             sentences.push(format!(

@@ -155,6 +155,36 @@ impl Admin {
         self.server.with(async |session| persist::check(&self.server, session, self.persistence).await).await
     }
 
+    /// Rules that the administrator lacks for changing this user (`+watch`, `~_rot:fence:*`, …); none is carried out. From
+    /// Redis 7 on; older servers do not tell, and nothing is said of them.
+    pub async fn missing_rights(&self, user: &str) -> Result<Vec<&'static str>, Error> {
+        rules::check_name(user)?;
+        let key = fence_key(user);
+        self.server
+            .with(async |session| {
+                let me = session.run(&[b"ACL", b"WHOAMI"]).await?;
+                let me = me.text().unwrap_or_default().as_bytes();
+                let mut missing = Vec::new();
+                for (rule, command) in needed(user.as_bytes(), key.as_bytes(), self.persistence) {
+                    let ask: Vec<&[u8]> =
+                        [b"ACL".as_slice(), b"DRYRUN", me].into_iter().chain(command).collect();
+                    match session.ask(&ask).await? {
+                        Reply::Error(code, _) if code == "NOPERM" => return Ok(vec!["+acl|dryrun"]),
+                        Reply::Error(..) => return Ok(Vec::new()),
+                        reply if reply.text() == Some("OK") => {}
+                        reply if reply.text().is_some_and(|said| said.contains("access")) => {
+                            missing.push("~_rot:fence:*");
+                        }
+                        _ => missing.push(rule),
+                    }
+                }
+                missing.sort_unstable();
+                missing.dedup();
+                Ok(missing)
+            })
+            .await
+    }
+
     async fn change(&self, user: &str, change: Change<'_>, fence: u64) -> Result<Kept, Error> {
         rules::check_name(user)?;
         self.server
@@ -176,6 +206,31 @@ impl Admin {
     }
 }
 
+/// What a change of a user asks of Redis: a rule that allows it, and the command.
+fn needed<'a>(user: &'a [u8], key: &'a [u8], persistence: Persistence) -> Vec<(&'static str, Vec<&'a [u8]>)> {
+    let mut needed: Vec<(&'static str, Vec<&[u8]>)> = vec![
+        ("+watch", vec![b"WATCH", key]),
+        ("+get", vec![b"GET", key]),
+        ("+set", vec![b"SET", key, b"1"]),
+        ("+multi", vec![b"MULTI"]),
+        ("+exec", vec![b"EXEC"]),
+        ("+acl|getuser", vec![b"ACL", b"GETUSER", user]),
+        ("+acl|setuser", vec![b"ACL", b"SETUSER", user]),
+        ("+client|kill", vec![b"CLIENT", b"KILL", b"USER", user]),
+    ];
+    match persistence {
+        Persistence::AclFile => needed.push(("+acl|save", vec![b"ACL", b"SAVE"])),
+        Persistence::Rewrite => needed.push(("+config|rewrite", vec![b"CONFIG", b"REWRITE"])),
+        _ => {}
+    }
+    needed
+}
+
+/// Where the largest fence of a user stands.
+fn fence_key(user: &str) -> String {
+    format!("_rot:fence:{user}")
+}
+
 fn words(command: &[String]) -> Result<Vec<&[u8]>, Error> {
     if command.is_empty() {
         return Err(Error::new(ErrorKind::Invalid, "a probe is a command with its arguments"));
@@ -194,7 +249,7 @@ async fn fenced(
     change: Change<'_>,
     fence: u64,
 ) -> Result<bool, Error> {
-    let key = format!("_rot:fence:{user}");
+    let key = fence_key(user);
     session.run(&[b"WATCH", key.as_bytes()]).await?;
     let seen = seen(session, &key).await?;
     if seen > fence {

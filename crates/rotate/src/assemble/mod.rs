@@ -57,7 +57,8 @@ impl Rotator {
         }
         let sink = Arc::new(Told(Arc::clone(&notifier)));
         let environment = environment.to_owned();
-        let rotator = Self::new(Parts { kv, environment, holder, targets, clock, entropy, sink })?;
+        let mut rotator = Self::new(Parts { kv, environment, holder, targets, clock, entropy, sink })?;
+        rotator.declared = Some(policy_of(manifest));
         Ok((rotator, notifier))
     }
 
@@ -74,6 +75,9 @@ impl Rotator {
                 held.value.is_some_and(|found| RotPolicy { write: policy.write.clone(), ..found } == *policy);
             if same {
                 return Ok(false);
+            }
+            if held.version == 0 {
+                self.store.guard(&path, crate::rotator::RECORD_VERSIONS).await?;
             }
             let id = self.store.write_id()?;
             let text = RotPolicy { write: id.clone(), ..policy.clone() }.write()?;

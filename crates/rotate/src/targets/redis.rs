@@ -12,6 +12,7 @@ use crate::{At, BoxFuture, Document, Failure, Target, Which};
 /// a `redis://` address with the new password in it.
 pub struct RedisTwoPassword {
     admin: Admin,
+    administrator: String,
     user: String,
     host: String,
     port: u16,
@@ -44,7 +45,7 @@ impl RedisTwoPassword {
         if user == administrator {
             return Err(Failure::config("the administrator of Redis cannot be the user that is rotated"));
         }
-        Ok(Self { admin: Admin::open(admin, persistence)?, user, host, port, probe })
+        Ok(Self { admin: Admin::open(admin, persistence)?, administrator, user, host, port, probe })
     }
 
     async fn applied(&self, at: At<'_>, pending: &Pending) -> Result<(), Failure> {
@@ -141,6 +142,15 @@ impl RedisTwoPassword {
         };
         if let Err(error) = self.admin.check_persistence().await {
             findings.push(error.to_string());
+        }
+        match self.admin.missing_rights(&self.user).await {
+            Ok(missing) if missing.is_empty() => {}
+            Ok(missing) => findings.push(format!(
+                "the administrator of Redis lacks rights: ACL SETUSER {} {}",
+                self.administrator,
+                missing.join(" ")
+            )),
+            Err(error) => findings.push(error.to_string()),
         }
         match at.document.and_then(password_of) {
             None => findings

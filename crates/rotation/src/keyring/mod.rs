@@ -24,8 +24,9 @@ use serde_json::{Map, Value};
 pub const SCHEMA: &str = "keyring/1";
 /// How many keys a document may list; readers refuse more.
 pub const MAX_KEYS: usize = 32;
-/// How many keys may be accepted at one moment, the active and a prepared one among them.
-pub const MAX_ACCEPTED: usize = 4;
+/// How many keys may be accepted at one moment at most, the active and a prepared one among them; `max_accepted` of the
+/// policy lies between 2 and this.
+pub const MAX_ACCEPTED: usize = 8;
 /// How long a key's text may be, in characters.
 pub const MAX_MATERIAL_CHARS: usize = 65_536;
 

@@ -90,7 +90,7 @@ fn what_must_not_be_done_is_refused() {
     assert_eq!(ring().with_prepared(new(3, "old"), MAX_ACCEPTED).unwrap_err(), KeyringError::Taken(3));
     let full =
         ring().with_prepared(new(3, "3"), MAX_ACCEPTED).unwrap().with_prepared(new(4, "4"), MAX_ACCEPTED);
-    assert_eq!(full.unwrap().with_prepared(new(5, "5"), MAX_ACCEPTED).unwrap_err(), KeyringError::Full(4));
+    assert_eq!(full.unwrap().with_prepared(new(5, "5"), 4).unwrap_err(), KeyringError::Full(4));
     let pair = NewKey { algorithm: Some("EdDSA".to_owned()), ..new(3, "no PEM") };
     assert!(matches!(ring().with_prepared(pair, MAX_ACCEPTED), Err(KeyringError::Key { .. })));
     assert_eq!(

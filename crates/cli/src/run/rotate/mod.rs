@@ -242,10 +242,6 @@ pub(crate) async fn enable(call: &mut Call) -> Outcome {
     if names.is_empty() {
         names = desk.automatic();
     }
-    if !check {
-        // What the checks compare with, and what consumers take their bounds from.
-        desk.rotator.publish_policy(&coffre_rotate::policy_of(&desk.manifest)).await.map_err(failed)?;
-    }
     let findings = desk.rotator.enable(&names, check).await.map_err(failed)?;
     show::enabled(call, &desk, &names, &findings, check)
 }
