@@ -10,6 +10,7 @@ use coffre_api::Refusal;
 use coffre_policy::Caller;
 use coffre_secret::SecretText;
 
+use crate::kernel::Kernel;
 use crate::tokens::{LiveToken, TokenStore};
 
 /// The longest token that is looked at, in bytes; Vault's own bound of the header is 8 KiB.
@@ -19,6 +20,16 @@ const MAX_TOKEN: usize = 8 * 1024;
 pub(crate) struct Identified {
     pub(crate) caller: Caller,
     pub(crate) live: Option<Arc<LiveToken>>,
+}
+
+impl Kernel {
+    /// Whether a token of somebody in this process is (still) known, so that they may tell what it may not do from that it
+    /// has ended: those who ask from outside are told the same for both. Takes no use of a counted token. `false` also
+    /// while the server is sealed.
+    pub async fn knows_token(&self, token: &SecretText) -> bool {
+        let Some(active) = self.active() else { return false };
+        authenticate(&active.tokens, Some(token), None).await.is_ok_and(|found| found.live.is_some())
+    }
 }
 
 /// Looks the token up. Unknown, expired, revoked and misplaced tokens are all the same nobody: only rows that need no

@@ -1,4 +1,4 @@
-//! What the kernel is asked, from whatever door: HTTP today, the command line in process and the rotation engine later.
+//! What the kernel is asked, from whatever door: HTTP, or the rotation engine inside of the server.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -81,6 +81,7 @@ pub use kernel::{DevVault, Kernel, NewKeys, UnsealFailed};
 pub use leases::{LeaseCounts, Which};
 pub use lockout::LockoutConfig;
 pub use loggers::LogSink;
+pub use metrics::Attached;
 pub use mounts::{MountConfig, MountEntry};
 pub use quotas::{Admission, RateHeaders};
 pub use settings::{DEFAULT_TTL, Settings};

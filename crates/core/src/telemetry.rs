@@ -10,20 +10,28 @@ use crate::in_flight::InFlight;
 use crate::incoming::Incoming;
 use crate::kernel::Kernel;
 use crate::loggers::{LogSink, Loggers};
-use crate::metrics::Meters;
+use crate::metrics::{Meters, Source};
 
 /// Lives as long as the kernel, sealed or not.
 pub(crate) struct Telemetry {
     pub(crate) meters: Arc<Meters>,
     in_flight: InFlight,
     loggers: OnceLock<Loggers>,
+    /// Of a part beside the kernel.
+    pub(crate) attached: OnceLock<Source>,
     /// Time since boot.
     started: Duration,
 }
 
 impl Telemetry {
     pub(crate) fn new(meters: Arc<Meters>, clock: &dyn Clock) -> Self {
-        Self { meters, in_flight: InFlight::default(), loggers: OnceLock::new(), started: clock.boot() }
+        Self {
+            meters,
+            in_flight: InFlight::default(),
+            loggers: OnceLock::new(),
+            attached: OnceLock::new(),
+            started: clock.boot(),
+        }
     }
 }
 

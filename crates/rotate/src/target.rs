@@ -143,6 +143,12 @@ pub trait Target: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What keeps it from being driven at all: a document of its administrator that is missing, say. Whoever runs the
+    /// engine as a service puts it together again from time to time, as long as something is lacking.
+    fn lacks(&self) -> Option<&Failure> {
+        None
+    }
+
     /// What would go wrong at night (`rotate enable --check`): sentences for a person; none is good. Changes nothing.
     fn check<'a>(&'a self, _at: At<'a>) -> BoxFuture<'a, Vec<String>> {
         Box::pin(std::future::ready(Vec::new()))

@@ -33,6 +33,7 @@ pub(crate) fn gather(kernel: &Kernel) -> Vec<Family> {
         resident_bytes()
             .map(|bytes| gauge("runtime_resident_bytes", "Memory that the process holds.", bytes)),
     );
+    all.extend(super::attached::families(kernel));
     if let Some(active) = active {
         all.extend(tables(&active));
     }

@@ -7,6 +7,7 @@
 //! Labels hold words of this program alone: operations, classes of status codes, types of devices. No path, no name of a
 //! user, mount or policy, no token stands in a metric, so that whoever may scrape learns sizes and no more.
 
+mod attached;
 mod family;
 mod gather;
 mod json;
@@ -14,6 +15,8 @@ mod measured;
 mod meters;
 mod text;
 
+pub use attached::Attached;
+pub(crate) use attached::Source;
 pub(crate) use gather::gather;
 pub(crate) use json::json;
 pub(crate) use measured::Measured;

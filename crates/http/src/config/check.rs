@@ -12,10 +12,10 @@ use ipnet::IpNet;
 use super::error::ConfigError;
 use super::fields::At;
 use super::meant::{
-    AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel, Storage,
-    Timeouts, Tls, TlsVersion, UserLockout,
+    AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel,
+    Rotation, RotationIdentity, Storage, Timeouts, Tls, TlsVersion, UserLockout,
 };
-use super::raw::{RawAudit, RawConfig, RawListener, RawLockout, RawStorage};
+use super::raw::{RawAudit, RawConfig, RawListener, RawLockout, RawRotation, RawStorage};
 use crate::forwarded::ForwardedFor;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(768 * 3_600);
@@ -68,6 +68,7 @@ impl Config {
             pid_file: raw.pid_file.map(|path| path.value.into()),
             ui,
             prometheus: raw.prometheus_retention.is_none_or(|time| !time.value.is_zero()),
+            rotation: rotation(raw.rotations)?,
             disable_mlock: raw.disable_mlock.is_some_and(|flag| flag.value),
             user_lockout: lockouts(raw.lockouts)?,
             audit: AuditSettings { over_http, directory, declared: declared(raw.audits)? },
@@ -392,4 +393,38 @@ fn declared(raw: Vec<At<RawAudit>>) -> Result<Vec<DeclaredAudit>, ConfigError> {
         });
     }
     Ok(all)
+}
+
+/// One manifest, one of its environments, and one way to log in.
+fn rotation(mut all: Vec<At<RawRotation>>) -> Result<Option<Rotation>, ConfigError> {
+    let Some(last) = all.pop() else { return Ok(None) };
+    if let Some(first) = all.first() {
+        return Err(last.wrong(format!(
+            "a `rotation` is already at {}: one server rotates one environment; start `coffre rotate run` for others",
+            first.spot
+        )));
+    }
+    let needs = |what: &str| last.wrong(format!("`rotation` needs {what}"));
+    let file = |field: &Option<At<String>>| field.as_ref().map(|field| PathBuf::from(&field.value));
+    let text = |field: &Option<At<String>>| field.as_ref().map(|field| field.value.clone());
+    let raw = &last.value;
+    let identity = match (file(&raw.token_file), file(&raw.role_id_file), file(&raw.secret_id_file)) {
+        (Some(_), None, None) if raw.mount.is_some() => {
+            return Err(last.wrong(
+                "`approle_mount` of `rotation` says nothing beside `token_file`: remove one of them",
+            ));
+        }
+        (Some(token), None, None) => RotationIdentity::TokenFile(token),
+        (None, Some(role_id), Some(secret_id)) => {
+            let mount = text(&raw.mount).unwrap_or_else(|| "approle".to_owned());
+            RotationIdentity::AppRole { mount: mount.trim_matches('/').to_owned(), role_id, secret_id }
+        }
+        _ => return Err(needs("an identity: `role_id_file` and `secret_id_file`, or `token_file` alone")),
+    };
+    Ok(Some(Rotation {
+        manifest: file(&raw.manifest)
+            .ok_or_else(|| needs("`manifest`, the path of the application's coffre.toml"))?,
+        environment: text(&raw.environment).ok_or_else(|| needs("`environment`, one of the manifest's"))?,
+        identity,
+    }))
 }

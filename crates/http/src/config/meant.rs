@@ -37,8 +37,38 @@ pub struct Config {
     pub prometheus: bool,
     /// Audit devices from the configuration and over HTTP.
     pub audit: AuditSettings,
+    /// What the rotation engine inside of the server rotates; without it there is none.
+    pub rotation: Option<Rotation>,
     /// Sentences for the operator: what is ignored, what is unwise.
     pub warnings: Vec<String>,
+}
+
+/// `rotation { … }`: the rotation engine runs inside of the server whenever that is unsealed, as an identity of its own:
+/// its requests are authorised and audited as if they came from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The application's `coffre.toml`.
+    pub manifest: PathBuf,
+    /// Which of its environments.
+    pub environment: String,
+    /// How the engine logs in.
+    pub identity: RotationIdentity,
+}
+
+/// How the rotation engine inside of the server proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotationIdentity {
+    /// `token_file`: a token.
+    TokenFile(PathBuf),
+    /// `role_id_file` and `secret_id_file`: an AppRole, at `approle_mount` (`approle`).
+    AppRole {
+        /// Without slashes at its ends.
+        mount: String,
+        /// Holds the role id.
+        role_id: PathBuf,
+        /// Holds the secret id.
+        secret_id: PathBuf,
+    },
 }
 
 /// What a stanza `user_lockout` says; `None` is what it leaves out.

@@ -8,6 +8,7 @@ impl RawConfig {
         self.listeners.extend(later.listeners);
         self.audits.extend(later.audits);
         self.lockouts.extend(later.lockouts);
+        self.rotations.extend(later.rotations);
         self.warnings.extend(later.warnings);
         Self {
             api_addr: later.api_addr.or(self.api_addr),
@@ -26,6 +27,7 @@ impl RawConfig {
             listeners: self.listeners,
             audits: self.audits,
             lockouts: self.lockouts,
+            rotations: self.rotations,
             warnings: self.warnings,
         }
     }

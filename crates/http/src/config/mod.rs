@@ -34,7 +34,7 @@ mod tests;
 pub use error::{ConfigError, Spot};
 pub use load::load;
 pub use meant::{
-    AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel, Storage,
-    Timeouts, Tls, TlsVersion, UserLockout,
+    AuditSettings, ClientCerts, Config, DeclaredAudit, ListenAddress, Listener, LogFormat, LogLevel,
+    Rotation, RotationIdentity, Storage, Timeouts, Tls, TlsVersion, UserLockout,
 };
 pub use raw::RawConfig;

@@ -27,6 +27,7 @@ pub struct RawConfig {
     pub(super) audit_directory: Option<At<String>>,
     pub(super) api_audit_creation: Option<At<bool>>,
     pub(super) prometheus_retention: Option<At<Ttl>>,
+    pub(super) rotations: Vec<At<RawRotation>>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -60,6 +61,16 @@ pub(super) struct RawListener {
     pub(super) forwarded_hop_skips: Option<At<i64>>,
     pub(super) forwarded_reject_not_authorized: Option<At<bool>>,
     pub(super) forwarded_reject_not_present: Option<At<bool>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawRotation {
+    pub(super) manifest: Option<At<String>>,
+    pub(super) environment: Option<At<String>>,
+    pub(super) token_file: Option<At<String>>,
+    pub(super) mount: Option<At<String>>,
+    pub(super) role_id_file: Option<At<String>>,
+    pub(super) secret_id_file: Option<At<String>>,
 }
 
 #[derive(Debug)]
@@ -184,6 +195,7 @@ impl RawConfig {
             telemetry(&mut fields, |fields| fields.duration("prometheus_retention_time"))?;
         raw.prometheus_retention = retention;
         raw.warnings.extend(warnings);
+        raw.read_rotation(&mut fields)?;
         for key in ["storage", "backend"] {
             for stanza in stanzas(key, &mut fields)? {
                 raw.add_storage(stanza)?;
@@ -206,6 +218,27 @@ impl RawConfig {
         }
         raw.warnings.extend(fields.leftovers(ELSEWHERE));
         Ok(raw)
+    }
+
+    fn read_rotation(&mut self, fields: &mut Fields) -> Result<(), ConfigError> {
+        for entry in fields.take_all("rotation") {
+            let spot = fields.spot(entry.line);
+            let entries = entry.value.into_entries();
+            let entries =
+                entries.ok_or_else(|| ConfigError::wrong(&spot, "`rotation` must be a block of settings"))?;
+            let mut inner = Fields::new(Arc::clone(&spot.file), entries);
+            let value = RawRotation {
+                manifest: inner.text("manifest")?,
+                environment: inner.text("environment")?,
+                token_file: inner.text("token_file")?,
+                mount: inner.text("approle_mount")?,
+                role_id_file: inner.text("role_id_file")?,
+                secret_id_file: inner.text("secret_id_file")?,
+            };
+            self.warnings.extend(inner.leftovers(&[]));
+            self.rotations.push(At { value, spot });
+        }
+        Ok(())
     }
 
     fn add_storage(&mut self, stanza: Stanza) -> Result<(), ConfigError> {

@@ -314,6 +314,47 @@ fn user_lockout_by_method() {
 }
 
 #[test]
+fn rotation_inside_of_the_server_has_a_manifest_and_one_way_to_log_in() {
+    let with = |rotation: &str| {
+        config(&format!(
+            "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n tls_disable = true\n}}\nrotation {{\n{rotation}\n}}"
+        ))
+    };
+    let place = "manifest = \"/etc/app/coffre.toml\"\nenvironment = \"prod\"\n";
+    let role =
+        with(&format!("{place}role_id_file = \"r\"\nsecret_id_file = \"s\"")).unwrap().rotation.unwrap();
+    let RotationIdentity::AppRole { mount, .. } = role.identity else { panic!("an AppRole was named") };
+    assert_eq!((mount.as_str(), role.environment.as_str()), ("approle", "prod"));
+    let token = with(&format!("{place}token_file = \"t\"")).unwrap().rotation.unwrap();
+    assert_eq!(token.identity, RotationIdentity::TokenFile("t".into()));
+    for wrong in [
+        place.to_owned(),
+        format!("{place}token_file = \"t\"\nrole_id_file = \"r\"\nsecret_id_file = \"s\""),
+        format!("{place}role_id_file = \"r\""),
+        "environment = \"prod\"\ntoken_file = \"t\"".to_owned(),
+        "manifest = \"m\"\ntoken_file = \"t\"".to_owned(),
+    ] {
+        assert!(with(&wrong).is_err(), "{wrong}");
+    }
+    let beside = refused_rotation(&format!("{place}token_file = \"t\"\napprole_mount = \"a\""));
+    assert!(beside.contains("approle_mount"), "{beside}");
+    let twice =
+        refused_rotation(&format!("{place}token_file = \"t\"\n}}\nrotation {{\n{place}token_file = \"t\""));
+    assert!(
+        twice.contains(":10:") && twice.contains("already at") && twice.contains("coffre rotate run"),
+        "{twice}"
+    );
+    let nobody = refused_rotation(place);
+    assert!(nobody.contains(":5:") && nobody.contains("`role_id_file` and `secret_id_file`"), "{nobody}");
+}
+
+fn refused_rotation(inside: &str) -> String {
+    refused(&format!(
+        "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n tls_disable = true\n}}\nrotation {{\n{inside}\n}}"
+    ))
+}
+
+#[test]
 fn telemetry_says_who_may_read_metrics_and_in_which_form() {
     let with = |top: &str, listener: &str| {
         config(&format!(

@@ -14,10 +14,15 @@ use crate::targets::encryption::{Acknowledgements, EncryptionKey, Rate, Registry
 use crate::targets::external::ExternalKey;
 use crate::targets::signing::SigningKey;
 use crate::targets::{PgAlternating, PgPair, PgProbe, RedisProbe, RedisTwoPassword};
-use crate::{Failure, Kv, Target};
+use crate::{Failure, FailureKind, Kv, Target};
 
-/// What the kind of a target does, ready to be driven; or what it lacks.
-pub(super) async fn of(target: &Declared<'_>, environment: &str, kv: &Arc<dyn Kv>) -> Arc<dyn Target> {
+/// What the kind of a target does, ready to be driven; or what it lacks. Fails if the vault does not answer: nothing is
+/// lacking then, and the engine is put together later.
+pub(super) async fn of(
+    target: &Declared<'_>,
+    environment: &str,
+    kv: &Arc<dyn Kv>,
+) -> Result<Arc<dyn Target>, Failure> {
     let made = match target.kind() {
         TargetKind::SigningKey => Ok(signing(target)),
         TargetKind::EncryptionKey => encryption(target, environment, kv).await,
@@ -25,9 +30,12 @@ pub(super) async fn of(target: &Declared<'_>, environment: &str, kv: &Arc<dyn Kv
         TargetKind::RedisTwoPassword => redis(target, environment, &**kv).await,
         TargetKind::External | TargetKind::Dynamic => external(target),
     };
-    made.unwrap_or_else(|failure| {
-        let kind = settings_of(target).map_or(Kind::External, |settings| settings.kind);
-        Arc::new(Unready { kind, failure })
+    made.or_else(|failure| match failure.kind() {
+        FailureKind::Transient => Err(failure),
+        _ => {
+            let kind = settings_of(target).map_or(Kind::External, |settings| settings.kind);
+            Ok(Arc::new(Unready { kind, failure }))
+        }
     })
 }
 

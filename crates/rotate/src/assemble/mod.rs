@@ -52,7 +52,7 @@ impl Rotator {
                 continue;
             }
             let name = Name::new(target.path()).map_err(|error| Failure::config(error.to_string()))?;
-            let kind = kinds::of(&target, environment, &kv).await;
+            let kind = kinds::of(&target, environment, &kv).await?;
             targets.push(Rotating { name, settings: settings_of(&target)?, kind });
         }
         let sink = Arc::new(Told(Arc::clone(&notifier)));
@@ -60,6 +60,11 @@ impl Rotator {
         let mut rotator = Self::new(Parts { kv, environment, holder, targets, clock, entropy, sink })?;
         rotator.declared = Some(policy_of(manifest));
         Ok((rotator, notifier))
+    }
+
+    /// Targets that cannot be driven, and what each lacks.
+    pub fn lacking(&self) -> impl Iterator<Item = (&Name, &Failure)> {
+        self.targets.iter().filter_map(|target| Some((&target.name, target.kind.lacks()?)))
     }
 
     /// Writes what the manifest says to consumers and rotators (`_rot/policy`), if it is not there. Gives whether it was

@@ -61,6 +61,10 @@ impl Target for Unready {
         Box::pin(std::future::ready(self.refuse()))
     }
 
+    fn lacks(&self) -> Option<&Failure> {
+        Some(&self.failure)
+    }
+
     fn check<'a>(&'a self, _at: At<'a>) -> BoxFuture<'a, Vec<String>> {
         let sentence = format!("{}. {}", self.failure.message(), self.failure.advice());
         Box::pin(std::future::ready(vec![sentence]))

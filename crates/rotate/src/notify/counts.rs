@@ -24,6 +24,13 @@ impl Counts {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).get(&event).copied().unwrap_or(0)
     }
 
+    /// All that happened, by its word.
+    #[must_use]
+    pub fn events(&self) -> Vec<(&'static str, u64)> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().map(|(event, count)| (word(*event), *count)).collect()
+    }
+
     /// Deliveries that a channel took.
     #[must_use]
     pub fn delivered(&self) -> u64 {

@@ -2,17 +2,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use coffre_ambient::{SystemClock, SystemEntropy, Wall};
+use coffre_ambient::{SystemClock, Wall};
 use coffre_client::Client;
 use coffre_manifest::Manifest;
 use coffre_manifest::rotation::TargetKind;
 use coffre_migrate::State;
 use coffre_rotate::notify::Notifier;
-use coffre_rotate::{ClientKv, FailureKind, Opening, Rotator, Status};
+use coffre_rotate::{ClientKv, FailureKind, Kv, Rotator, Status};
 use coffre_rotation::Target as Name;
 use coffre_source::identity::Identity;
 use coffre_source::place;
 
+use super::engine::Engine;
 use crate::args::global::variable;
 use crate::call::Call;
 use crate::connect;
@@ -25,6 +26,7 @@ pub(super) struct Desk {
     pub(super) environment: String,
     pub(super) rotator: Rotator,
     pub(super) notifier: Arc<Notifier>,
+    kv: Arc<dyn Kv>,
     session: Session,
 }
 
@@ -45,24 +47,13 @@ impl Desk {
             std::env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
         let (_, manifest) = place::manifest(given, &here)?;
         let environment = migrate::environment(call, &manifest)?;
-        // Probes of outside services make TLS clients of their own, of whatever the process uses. An error says that
-        // something is installed already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let session = Session::log_in(call).await?;
         let current = Arc::clone(&session.current);
         let client = move || current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let clock = Arc::new(SystemClock);
-        let kv = Arc::new(ClientKv::new(client, manifest.mount(), Arc::<SystemClock>::clone(&clock)));
-        let opened = Rotator::open(Opening {
-            manifest: &manifest,
-            environment: &environment,
-            kv,
-            holder: holder(),
-            clock,
-            entropy: Arc::new(SystemEntropy),
-        });
-        let (rotator, notifier) = opened.await.map_err(failed)?;
-        Ok(Self { manifest, environment, rotator, notifier, session })
+        let kv = Arc::new(ClientKv::new(client, manifest.mount(), Arc::new(SystemClock)));
+        let opened = Engine::open(manifest, environment, kv, "").await;
+        let Engine { rotator, notifier, manifest, environment, kv, .. } = opened.map_err(failed)?;
+        Ok(Self { manifest, environment, rotator, notifier, kv, session })
     }
 
     /// The target that a person means: its path, or a variable that reads it.
@@ -175,8 +166,9 @@ impl Desk {
     }
 
     /// The engine and what keeps it logged in, apart.
-    pub(super) fn into_parts(self) -> (Rotator, Arc<Notifier>, Session, Manifest) {
-        (self.rotator, self.notifier, self.session, self.manifest)
+    pub(super) fn into_parts(self) -> (Engine, Session) {
+        let Self { manifest, environment, rotator, notifier, kv, session } = self;
+        (Engine { rotator, notifier, manifest, environment, kv, place: "" }, session)
     }
 }
 
@@ -187,12 +179,6 @@ pub(super) fn failed(failure: coffre_rotate::Failure) -> Failure {
         FailureKind::Config | FailureKind::Permanent => Failure::local(text),
         _ => Failure::server(text),
     }
-}
-
-/// Host and process.
-fn holder() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}/{}", std::process::id())
 }
 
 /// A time of the engine's.

@@ -1,6 +1,7 @@
 //! `rotate`: secrets that change, seen and steered by people, and the engine that changes them.
 
 mod desk;
+pub(crate) mod engine;
 mod service;
 mod show;
 
@@ -11,6 +12,7 @@ use crate::args::Flag;
 use crate::call::Call;
 use crate::outcome::{Exit, Failure, Outcome};
 use desk::{Desk, failed};
+use engine::FLUSH;
 
 pub(crate) use service::{RUN, run};
 
@@ -77,8 +79,6 @@ pub(crate) const ENABLE: &[Flag] =
 
 /// Steps of one command; what takes longer is the service's.
 const STEPS: u32 = 64;
-/// How long a command waits for notices to be taken.
-const FLUSH: std::time::Duration = std::time::Duration::from_secs(5);
 /// The longest value of an external key.
 const LONGEST: u64 = 65_536;
 

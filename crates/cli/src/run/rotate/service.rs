@@ -23,8 +23,6 @@ pub(crate) const RUN: &[Flag] = &[
 pub(crate) async fn run(call: &mut Call) -> Outcome {
     call.expect_args(0, 0)?;
     let desk = Desk::open(call).await?;
-    let policy = coffre_rotate::policy_of(&desk.manifest);
-    desk.rotator.publish_policy(&policy).await.map_err(failed)?;
     if call.parsed.on("once") {
         return once(call, &desk).await;
     }
@@ -32,22 +30,19 @@ pub(crate) async fn run(call: &mut Call) -> Outcome {
     let json = call.parsed.one("log-format") == Some("json");
     // Kept until the end: what is logged last is written then.
     let _log = log::start(&level, json).map_err(Failure::local)?;
-    let environment = desk.environment.clone();
-    let (rotator, notifier, mut session, manifest) = desk.into_parts();
-    let targets = manifest.targets().len();
+    let (mut engine, mut session) = desk.into_parts();
+    let (environment, targets) = (engine.environment.clone(), engine.manifest.targets().len());
     tracing::info!(%environment, targets, "the rotation engine is at work");
-    let ended = ending()?;
     tokio::select! {
-        () = rotator.run(ended) => {}
-        () = notifier.run() => {}
+        served = engine.serve(ending()?) => served.map_err(failed)?,
         () = Desk::keep_logged_in(&mut session) => {}
     }
-    notifier.flush(FLUSH).await;
     tracing::info!("the rotation engine has ended; what is left is gone on with by the next one");
     Ok(Exit::DONE)
 }
 
 async fn once(call: &mut Call, desk: &Desk) -> Outcome {
+    desk.rotator.publish_policy(&coffre_rotate::policy_of(&desk.manifest)).await.map_err(failed)?;
     let report = desk.rotator.tick().await;
     desk.notifier.flush(FLUSH).await;
     let lines = desk.rotator.status().await;

@@ -45,7 +45,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, log: Started) -> Out
     }
     announce(world, &format!("{scheme}://{bound}"), &vault);
     let listener = Listener { socket, tls, limits: Limits::default(), forwarded: ForwardedFor::default() };
-    serve::serve(world, kernel, vec![listener], Vec::new()).await
+    serve::serve(world, kernel, vec![listener], Vec::new(), None).await
 }
 
 fn announce(world: &mut World, address: &str, vault: &coffre_core::DevVault) {

@@ -1,6 +1,7 @@
 //! `server`: from flags and configuration to a serving process, and what signals do to it.
 
 mod dev;
+mod inside;
 pub(crate) mod log;
 mod serve;
 pub(crate) mod start;

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use coffre_ambient::{SystemClock, SystemEntropy};
 use coffre_core::{Kernel, Linked, Settings};
 use coffre_database::Network;
+use coffre_http::config::Rotation;
 use coffre_http::{ApiServer, Listener};
 use coffre_storage::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::inside::Inside;
 use super::start::TICK;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::world::World;
@@ -22,12 +24,13 @@ pub(super) fn kernel(store: Arc<dyn Store>, settings: Settings) -> Arc<Kernel> {
     Kernel::with_engines(store, Arc::new(SystemClock), Arc::new(SystemEntropy), settings, linked)
 }
 
-/// Serves on all listeners until SIGTERM or SIGINT, then seals.
+/// Serves on all listeners, and rotates what `rotation` names, until SIGTERM or SIGINT; then seals.
 pub(crate) async fn serve(
     world: &mut World,
     kernel: Arc<Kernel>,
     listeners: Vec<Listener>,
-    reloads: Vec<Reload>,
+    mut reloads: Vec<Reload>,
+    rotation: Option<Rotation>,
 ) -> Outcome {
     let mut signals =
         Signals::listen().map_err(|error| Failure::local(format!("cannot take signals: {error}")))?;
@@ -39,6 +42,12 @@ pub(crate) async fn serve(
     let mut background = tokio::task::JoinSet::new();
     let working = Arc::clone(&kernel);
     background.spawn(async move { working.background(TICK).await });
+    let mut inside = None;
+    if let Some(rotation) = rotation {
+        let (started, reload) = Inside::start(&kernel, rotation, stopped);
+        inside = Some(started);
+        reloads.push(reload);
+    }
     let outcome = loop {
         tokio::select! {
             _ = signals.hangup.recv() => reload(&kernel, &reloads).await,
@@ -52,6 +61,9 @@ pub(crate) async fn serve(
     tracing::info!("stopping");
     let _ = stop.send(true);
     while serving.join_next().await.is_some() {}
+    if let Some(inside) = inside {
+        inside.stop().await;
+    }
     background.shutdown().await;
     kernel.seal().await;
     world.finish();

@@ -51,7 +51,7 @@ pub(crate) async fn run(world: &mut World, parsed: &Parsed, config: Config, log:
     let pid_file = parsed.one("pid-file").map(PathBuf::from).or_else(|| config.pid_file.clone());
     let pid_file = pid_file.map(PidFile::write).transpose()?;
     announce(world, &config, &addresses);
-    let outcome = serve(world, kernel, listeners, reloads).await;
+    let outcome = serve(world, kernel, listeners, reloads, config.rotation).await;
     drop(pid_file);
     outcome
 }
