@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coffre_server import Server
+from coffre_server import Server, clean_environment
 from supervised import SECONDS, Small, end, is_alive, wait_until
 
 MANIFEST = """
@@ -243,12 +243,29 @@ def test_term_during_a_restart_ends_it(watched):
     assert len(watched.started()) == 1, "the wish to end wins over the restart"
 
 
+def manifest_policy(watched) -> str:
+    """The policy that `migrate apply` gives the application."""
+    project, v2 = watched.small.directory / "migrated", watched.server.client().secrets.kv.v2
+    project.mkdir()
+    (project / "coffre.toml").write_text((watched.small.directory / "coffre.toml").read_text())
+    lines = []
+    for name, path in (("KEY", "small/key"), ("OTHER", "small/other")):
+        found = v2.read_secret_version(f"prod/{path}", mount_point=watched.mount, raise_on_deleted_version=True)
+        lines.append(f"{name}={found['data']['data']['value']}")
+    (project / ".env").write_text("\n".join(lines) + "\n")
+    env = clean_environment(VAULT_ADDR=watched.server.address, VAULT_TOKEN=watched.server.root, HOME=str(project))
+    for step in ("plan", "apply"):
+        command = [str(watched.small.binary), "migrate", step, "-env=prod"]
+        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return f"{watched.mount}-api-read"
+
+
 def fleet(watched, many, *flags, writes=True):
     """More instances of the same program; each in a directory of its own."""
     if writes:
-        rules = [f'path "{watched.mount}/data/prod/*" {{ capabilities = ["read"] }}']
-        rules += [f'path "{watched.mount}/data/prod/_rot/rollout/*" {{ capabilities = ["create", "read", "update"] }}']
-        watched.server.client().sys.create_or_update_policy(watched.mount, "\n".join(rules))
+        policy = manifest_policy(watched)
+        watched.server.client().auth.approle.create_or_update_approle(watched.mount, token_policies=[policy], token_ttl="1h")
     started = []
     for at in range(many):
         directory = watched.small.directory / f"instance-{at}"

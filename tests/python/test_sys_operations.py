@@ -338,6 +338,11 @@ class TestOfOtherServers:
         assert "kv" in catalog["secret"] and "approle" in catalog["auth"] and all(entry["builtin"] for entry in catalog["detailed"])
         assert data(server.call("LIST", "sys/plugins/catalog/auth"))["keys"] == catalog["auth"]
         assert data(server.call("GET", "sys/plugins/catalog/secret/kv"))["builtin"] is True
+        assert catalog["database"] == sorted(catalog["database"])
+        assert {"postgresql-database-plugin", "mysql-rds-database-plugin", "redis-database-plugin"} <= set(catalog["database"])
+        assert {entry["name"] for entry in catalog["detailed"] if entry["type"] == "database"} == set(catalog["database"])
+        assert data(server.call("LIST", "sys/plugins/catalog/database"))["keys"] == catalog["database"]
+        assert data(server.call("GET", "sys/plugins/catalog/database/valkey-database-plugin"))["builtin"] is True
         assert server.call("GET", "sys/plugins/catalog/secret/nothing").status_code == 404
         assert server.call("LIST", "sys/plugins/catalog/odd").status_code == 400
 

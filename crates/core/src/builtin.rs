@@ -164,6 +164,9 @@ pub(crate) fn secrets_kind(kind: &str) -> Option<&'static str> {
     }
 }
 
+/// The kinds of databases that the database engine knows, by Vault's names.
+pub(crate) const DATABASE_PLUGINS: &[&str] = &coffre_engines::database::PLUGINS;
+
 /// Whether a type can be enabled with `sys/auth`.
 pub(crate) fn auth_kind(kind: &str) -> Option<&'static str> {
     ["approle", "kubernetes", "userpass"].into_iter().find(|known| *known == kind)

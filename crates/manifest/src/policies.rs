@@ -54,7 +54,7 @@ impl Manifest {
         let (app, mount) = (self.app(), self.mount());
         let mut text = format!(
             r#"# Follows from coffre.toml: what {app} may read in {environment}. Of the bookkeeping under _rot it reads how fresh its
-# copies must be, and says what it uses.
+# copies must be, says what it uses, and shares slots for restarts with its own instances.
 path "{mount}/data/{environment}/*" {{
   capabilities = ["read"]
 }}
@@ -72,6 +72,9 @@ path "{mount}/data/{environment}/_rot/policy" {{
 }}
 path "{mount}/data/{environment}/_rot/ack/*" {{
   capabilities = ["create", "update"]
+}}
+path "{mount}/data/{environment}/_rot/rollout/*" {{
+  capabilities = ["create", "read", "update"]
 }}
 "#
         );

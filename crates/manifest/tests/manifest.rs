@@ -110,11 +110,12 @@ fn policies_follow_and_are_least_privilege() {
         ("atmr/metadata/prod/_rot/*", &["deny"]),
         ("atmr/data/prod/_rot/policy", &["read"]),
         ("atmr/data/prod/_rot/ack/*", &["create", "update"]),
+        ("atmr/data/prod/_rot/rollout/*", &["create", "read", "update"]),
         ("database/creds/atmr-api", &["read"]),
     ] {
         assert_eq!(read[path], capabilities, "{path}");
     }
-    assert_eq!(read.len(), 7);
+    assert_eq!(read.len(), 8);
     let rotate = rules("atmr-api-rotate");
     assert_eq!(rotate["atmr/data/prod/*"], ["create", "read", "update", "patch"]);
     assert_eq!(rotate["atmr/metadata/prod/*"], ["create", "read", "update", "patch", "list"]);

@@ -12,7 +12,7 @@ use crate::{Access, Endpoint, Nothing, Op, Template};
 pub struct CatalogOutput {
     /// Login methods.
     pub auth: Vec<String>,
-    /// Engines of databases: none yet.
+    /// Kinds of databases, for the database engine.
     pub database: Vec<String>,
     /// Secrets engines.
     pub secret: Vec<String>,
@@ -24,7 +24,7 @@ pub struct CatalogOutput {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SysCatalogEntry")]
 pub struct CatalogEntry {
-    /// `auth` or `secret`.
+    /// `auth`, `database` or `secret`.
     #[serde(rename = "type")]
     pub r#type: String,
     /// Its type name.

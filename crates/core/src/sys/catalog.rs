@@ -37,7 +37,7 @@ fn names(kind: &str) -> Result<Vec<String>, Refusal> {
     let present: Vec<&str> = match kind {
         "auth" => METHODS.into_iter().filter(|name| builtin::auth_kind(name).is_some()).collect(),
         "secret" => ENGINES.into_iter().filter(|name| builtin::secrets_kind(name).is_some()).collect(),
-        "database" => Vec::new(),
+        "database" => builtin::DATABASE_PLUGINS.to_vec(),
         _ => return Err(Refusal::invalid("the type of a plugin is auth, database or secret")),
     };
     Ok(present.into_iter().map(str::to_owned).collect())
@@ -46,7 +46,7 @@ fn names(kind: &str) -> Result<Vec<String>, Refusal> {
 impl Serve<ReadCatalog> for Sys {
     async fn serve(&self, _: Cx<'_>, _: Nothing) -> Result<Reply<CatalogOutput>, Refusal> {
         let mut detailed = Vec::new();
-        for kind in ["auth", "secret"] {
+        for kind in ["auth", "database", "secret"] {
             detailed.extend(names(kind)?.into_iter().map(|name| CatalogEntry {
                 r#type: kind.into(),
                 name,
@@ -55,8 +55,8 @@ impl Serve<ReadCatalog> for Sys {
                 deprecation_status: "supported".into(),
             }));
         }
-        let (auth, secret) = (names("auth")?, names("secret")?);
-        Ok(Reply::data(CatalogOutput { auth, database: Vec::new(), secret, detailed }))
+        let (auth, database, secret) = (names("auth")?, names("database")?, names("secret")?);
+        Ok(Reply::data(CatalogOutput { auth, database, secret, detailed }))
     }
 }
 

@@ -15,6 +15,17 @@ const MASK: &str = "*****";
 /// The most connections of a pool.
 const MOST_OPEN: i64 = 64;
 
+/// What a connection may name as its `plugin_name`, in order.
+pub const PLUGINS: [&str; 7] = [
+    "mysql-aurora-database-plugin",
+    "mysql-database-plugin",
+    "mysql-legacy-database-plugin",
+    "mysql-rds-database-plugin",
+    "postgresql-database-plugin",
+    "redis-database-plugin",
+    "valkey-database-plugin",
+];
+
 /// The plugin of this name.
 pub(super) fn plugin(name: &str) -> Result<Plugin, Refusal> {
     Ok(match name {
@@ -145,6 +156,12 @@ fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_catalog_lists_is_known_and_in_order() {
+        assert!(PLUGINS.is_sorted() && PLUGINS.iter().all(|name| plugin(name).is_ok()));
+        assert!(plugin("oracle-database-plugin").is_err());
+    }
 
     #[test]
     fn passwords_in_urls_are_hidden() {

@@ -37,6 +37,7 @@ use coffre_api::{Refusal, database as api};
 use coffre_engine::{Engine, LeaseRow, MountCx, Row};
 
 pub use connections::Reach;
+pub use details::PLUGINS;
 pub use passwords::PasswordPolicies;
 
 use connections::Connections;

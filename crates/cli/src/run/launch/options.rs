@@ -29,7 +29,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::one(
         "max-unavailable",
         "With -watch: how many instances of a fleet may restart at the same time. They agree through a document of the \
-         vault that the policy must let them write: <mount>/data/<environment>/_rot/rollout/<name>.",
+         vault, which the manifest's read policy lets them write: <mount>/data/<environment>/_rot/rollout/<name>.",
     ),
     Flag::one("rollout", "With -max-unavailable: the document's name; without it, the program's."),
     Flag::one("on-crash", "exit (the default), or backoff: start it again after a growing pause."),
