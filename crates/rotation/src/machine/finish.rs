@@ -268,12 +268,17 @@ fn retired(seen: &Seen<'_>, gen_no: u64, epoch: u64) -> Box<Record> {
         () => None,
     };
     let mut record = leave(seen, gen_no, to);
-    record.max_epoch = record.max_epoch.max(epoch);
+    record.max_epoch = record.max_epoch.max(standing(seen, epoch));
     if to == Some(Phase::Reencrypt) {
         record.work.remove("cursor");
     }
     note(&mut record, seen, EventKind::Retired, Some(gen_no), String::new());
     record
+}
+
+/// The document's epoch, whether it was written now or by whoever was killed before it could say so.
+fn standing(seen: &Seen<'_>, written: u64) -> u64 {
+    seen.document.map_or(written, |document| document.epoch.max(written))
 }
 
 /// The generation goes on to another phase, or is done with.
@@ -342,7 +347,7 @@ fn evidence(seen: &Seen<'_>, gen_no: u64, missing: &[String], ask: Option<Wall>)
 
 fn destroyed(seen: &Seen<'_>, gen_no: u64, epoch: u64) -> Box<Record> {
     let mut record = leave(seen, gen_no, None);
-    record.max_epoch = record.max_epoch.max(epoch);
+    record.max_epoch = record.max_epoch.max(standing(seen, epoch));
     record.work.remove("missing");
     note(&mut record, seen, EventKind::Destroyed, Some(gen_no), String::new());
     record
@@ -351,7 +356,7 @@ fn destroyed(seen: &Seen<'_>, gen_no: u64, epoch: u64) -> Box<Record> {
 fn undone(seen: &Seen<'_>, epoch: u64) -> Box<Record> {
     let mut record = seen.copy();
     let gen_no = record.pending.take().map(|pending| pending.gen_no);
-    record.max_epoch = record.max_epoch.max(epoch);
+    record.max_epoch = record.max_epoch.max(standing(seen, epoch));
     record.exposed = false;
     record.gate = None;
     note(&mut record, seen, EventKind::Abandoned, gen_no, String::new());

@@ -30,8 +30,10 @@ fn end(ended: &Ended) -> String {
     let record = ended.world.record();
     let doc = ended.world.doc();
     let keys: Vec<_> = doc.keys.iter().map(|key| (key.number, key.usable)).collect();
+    // Who forgets an epoch that was given does not notice when the server is restored to before it.
+    let remembered = record.max_epoch == doc.epoch;
     format!(
-        "{} active {} retiring {} halt {:?} document {keys:?} live {}",
+        "{} active {} retiring {} halt {:?} document {keys:?} remembered {remembered} live {}",
         record.phase,
         record.active,
         record.retiring.len(),
