@@ -2,8 +2,10 @@
 //!
 //! [`exec`] replaces the process; [`supervise`] looks after programs. The agent: [`config`] says what it is to do, [`auth`]
 //! gets its token, [`store`] is its one cache; [`sink`] and [`render`] keep files in step,
-//! [`processes`] feeds the programs that it looks after, [`health`] tells how it is.
+//! [`processes`] feeds the programs that it looks after, [`acknowledge`] tells rotations what all of these have,
+//! [`health`] tells how it is.
 
+pub mod acknowledge;
 pub mod auth;
 pub mod config;
 pub mod document;

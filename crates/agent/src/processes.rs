@@ -8,13 +8,15 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_rotation::{Ledger, Reading};
 use coffre_secret::SecretText;
 use coffre_source::inject::Injected;
 
+use crate::acknowledge::{RING, Voice, reading};
 use crate::config::ProcessSettings;
 use crate::health::Health;
 use crate::store::{Reader, Store};
-use crate::supervise::{self, Control};
+use crate::supervise::{self, Control, OnChange};
 
 /// How often values are asked for that are missing.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ pub struct Parts {
     pub health: Health,
     /// Who starts them, in the order of the settings.
     pub control: Control,
+    /// Where it is said what they have.
+    pub voice: Voice,
 }
 
 /// Feeds the supervisor, until the task is dropped.
@@ -40,14 +44,16 @@ pub async fn run(processes: Vec<ProcessSettings>, parts: Parts) {
     let paths: Vec<String> = processes.iter().flat_map(paths).collect();
     parts.store.follow(Reader::Processes, paths).await;
     let mut troubles: Vec<Option<String>> = vec![None; processes.len()];
+    let mut ledgers = vec![Ledger::default(); processes.len()];
     loop {
         changes.mark_unchanged();
-        for (at, (settings, trouble)) in processes.iter().zip(&mut troubles).enumerate() {
+        let each = processes.iter().zip(&mut troubles).zip(&mut ledgers);
+        for (at, ((settings, trouble), ledger)) in each.enumerate() {
             let found = environment(settings, &parts.store).await;
             let before = trouble.take();
             match found {
                 // Equal ones change nothing.
-                Ok(environment) => parts.control.values(at, environment).await,
+                Ok((environment, from)) => parts.control.values(at, environment, ledger.number(from)).await,
                 Err(why) => {
                     if before.as_ref() != Some(&why) {
                         tracing::error!(process = settings.name, error = why, "its values are not all there");
@@ -61,6 +67,7 @@ pub async fn run(processes: Vec<ProcessSettings>, parts: Parts) {
         tokio::pin!(next);
         loop {
             show(&processes, &troubles, &parts);
+            say(&processes, &mut ledgers, &parts);
             tokio::select! {
                 news = news.changed() => if news.is_err() { return },
                 changed = changes.changed() => match changed {
@@ -86,8 +93,21 @@ fn paths(settings: &ProcessSettings) -> impl Iterator<Item = String> + '_ {
     settings.secrets.values().map(|at| at.path.clone())
 }
 
-/// All variables of a program. Each document is read once, so that its fields belong together.
-async fn environment(settings: &ProcessSettings, store: &Store) -> Result<Injected, String> {
+/// Says what they have of what rotates. What has ended uses nothing.
+fn say(processes: &[ProcessSettings], ledgers: &mut [Ledger], parts: &Parts) {
+    for ((settings, ledger), seen) in processes.iter().zip(ledgers).zip(parts.control.health()) {
+        let stands = !seen.current || settings.policy.on_change == OnChange::None;
+        let holds = seen.holds.filter(|_| seen.state != "ended");
+        parts.voice.say(&settings.name, ledger.statements(holds, stands));
+    }
+}
+
+/// All variables of a program, and what there is to know of the documents they come from. Each document is read once, so
+/// that its fields belong together.
+async fn environment(
+    settings: &ProcessSettings,
+    store: &Store,
+) -> Result<(Injected, BTreeMap<String, Reading>), String> {
     let mut documents = BTreeMap::new();
     for path in settings.secrets.values().map(|at| &at.path) {
         if !documents.contains_key(path) {
@@ -103,8 +123,13 @@ async fn environment(settings: &ProcessSettings, store: &Store) -> Result<Inject
     }
     let secrets = values.iter().map(|(name, value)| -> (&str, &SecretText) { (name, value) });
     let allowed: Vec<&str> = settings.allow.iter().map(String::as_str).collect();
-    Injected::build(inherited(std::env::vars_os()), secrets, "vault", &allowed)
-        .map_err(|refused| refused.to_string())
+    let environment = Injected::build(inherited(std::env::vars_os()), secrets, "vault", &allowed)
+        .map_err(|refused| refused.to_string())?;
+    let ring = |path: &String| settings.secrets.values().any(|at| at.path == *path && at.field == RING);
+    let from = documents
+        .iter()
+        .filter_map(|(path, document)| Some(((*path).clone(), reading(document, ring(path))?)));
+    Ok((environment, from.collect()))
 }
 
 /// The agent's own environment without what a service manager says to the agent. Credentials are left out by
@@ -160,6 +185,8 @@ mod tests {
             starts: 1,
             reverted,
             code: None,
+            holds: Some(1),
+            current: true,
         };
         let ill = |seen: &supervise::Health, trouble| match told(seen, trouble) {
             Told::Ill(why) => why,

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::Entropy;
+use coffre_rotation::{Ledger, Reading, Statement};
 use coffre_secret::SecretVec;
 use tokio::sync::oneshot::error::TryRecvError;
 
+use crate::acknowledge::{Voice, reading};
 use crate::config::{TemplateSettings, TemplateText};
 use crate::file::{Pending, is_already, read_text};
 use crate::health::Health;
@@ -28,6 +30,8 @@ use crate::template::{Documents, Rendered, Template};
 const LARGEST: u64 = 4 << 20;
 /// Changes that come together are rendered together.
 const QUIET: Duration = Duration::from_millis(200);
+/// So much of a file's path is its name among consumers.
+const WHO: usize = 40;
 /// Names that the agent's own variables begin with; programs that it starts do not get them.
 const OWN: [&str; 4] = ["VAULT_", "BAO_", "COFFRE_", "NOTIFY_SOCKET"];
 
@@ -43,6 +47,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Where programs are started, so that nobody else takes their end.
     pub children: Arc<Children>,
+    /// Where it is said what the files are of.
+    pub voice: Voice,
 }
 
 /// One file.
@@ -56,6 +62,43 @@ struct Job {
     owes_command: bool,
     failed: bool,
     retry: Retry,
+    /// Which documents the file was made from, and those from which it is to be made.
+    ledger: Ledger,
+    /// What is in place, and announced.
+    holds: Option<u64>,
+}
+
+impl Job {
+    fn new(settings: TemplateSettings, parts: &Parts) -> Self {
+        Self {
+            name: part(&settings),
+            settings,
+            template: None,
+            paths: vec![],
+            owes_command: false,
+            failed: true,
+            retry: Retry::new(Arc::clone(&parts.entropy)),
+            ledger: Ledger::default(),
+            holds: None,
+        }
+    }
+
+    /// Says which epochs the file is of. Of one that was never made, that it is of none.
+    fn say(&mut self, voice: &Voice) {
+        let mut said = self.ledger.statements(self.holds, self.failed);
+        if self.holds.is_none() {
+            let none = Statement { epoch: 0, in_use: 0, frozen: true, refusals: 0 };
+            said.extend(self.paths.iter().map(|path| (path.clone(), none)));
+        }
+        voice.say(&who(&self.settings.place.path), said);
+    }
+}
+
+/// What a file is called where people see who has acknowledged: the end of its path.
+pub(crate) fn who(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let skipped = path.chars().count().saturating_sub(WHO);
+    path.chars().skip(skipped).collect::<String>().trim_start_matches('/').to_owned()
 }
 
 /// Name of a template in health reports.
@@ -87,18 +130,7 @@ pub fn parse(
 /// Keeps all files in step, until the task is dropped.
 pub async fn run(templates: Vec<TemplateSettings>, parts: Parts) {
     let mut changes = parts.store.changes();
-    let mut jobs: Vec<Job> = templates
-        .into_iter()
-        .map(|settings| Job {
-            name: part(&settings),
-            settings,
-            template: None,
-            paths: vec![],
-            owes_command: false,
-            failed: true,
-            retry: Retry::new(Arc::clone(&parts.entropy)),
-        })
-        .collect();
+    let mut jobs: Vec<Job> = templates.into_iter().map(|settings| Job::new(settings, &parts)).collect();
     let mut changed = true;
     loop {
         let mut wait = None;
@@ -120,6 +152,7 @@ pub async fn run(templates: Vec<TemplateSettings>, parts: Parts) {
                     job.paths.extend(before);
                 }
             }
+            job.say(&parts.voice);
         }
         let mut all: Vec<String> = jobs.iter().flat_map(|job| job.paths.iter().cloned()).collect();
         all.sort();
@@ -146,7 +179,8 @@ async fn attempt(job: &mut Job, parts: &Parts) -> Result<(), String> {
         None => parse(&job.settings, &parts.environment)?,
     };
     job.template = Some(template.clone());
-    let bytes = render(&template, &parts.store, &mut job.paths).await?;
+    let (bytes, readings) = render(&template, &parts.store, &mut job.paths).await?;
+    let number = job.ledger.number(readings);
     let place = job.settings.place.clone();
     if !is_already(&place, &bytes) {
         let entropy = Arc::clone(&parts.entropy);
@@ -165,11 +199,16 @@ async fn attempt(job: &mut Job, parts: &Parts) -> Result<(), String> {
         told.map_err(|why| format!("the file is new, but `command` failed: {why}"))?;
         job.owes_command = false;
     }
+    job.holds = Some(number);
     Ok(())
 }
 
 /// Renders, reading each path once, until nothing is missing.
-async fn render(template: &Template, store: &Store, paths: &mut Vec<String>) -> Result<SecretVec, String> {
+async fn render(
+    template: &Template,
+    store: &Store,
+    paths: &mut Vec<String>,
+) -> Result<(SecretVec, BTreeMap<String, Reading>), String> {
     let mut known = Documents::new();
     let mut wanted: Vec<String> = vec![];
     paths.clear();
@@ -189,7 +228,12 @@ async fn render(template: &Template, store: &Store, paths: &mut Vec<String>) -> 
             .map_err(|_| "rendering was interrupted".to_owned())?
             .map_err(|error| error.to_string())?
         {
-            Rendered::Whole(bytes) => return Ok(bytes),
+            Rendered::Whole(bytes, rings) => {
+                let readings = documents.iter().filter_map(|(path, document)| {
+                    Some((path.clone(), reading(document, rings.contains(path))?))
+                });
+                return Ok((bytes, readings.collect()));
+            }
             Rendered::Needs(path) => wanted.push(path),
         }
         known = Arc::unwrap_or_clone(documents);

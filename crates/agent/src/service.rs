@@ -11,14 +11,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::acknowledge::Voice;
 use crate::auth::{self, Authenticator};
 use crate::config::{self, Accounts, Config, FilePlace, ProcessSettings};
 use crate::health::Health;
 use crate::notify::Notifier;
 use crate::store::Store;
 use crate::supervise::{self, Control, Supervisor};
-use crate::{file, listener, processes, render, sink};
+use crate::{acknowledge, file, listener, processes, render, sink};
 
+/// How long the last acknowledgements may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// The login, in health reports.
 const LOGIN: &str = "login";
 
@@ -117,9 +120,23 @@ pub async fn run(path: PathBuf, config: Config, surroundings: &Surroundings<'_>)
     }
     let mut supervised = JoinSet::new();
     supervised.spawn(supervisor.run());
+    let voice = Voice::default();
+    let mut speaking = JoinSet::new();
+    speaking.spawn(acknowledge::run(voice.clone(), store.clone()));
     let (files, feeding) = (JoinSet::new(), JoinSet::new());
-    let mut agent =
-        Running { path, config, client, store, health, files, control, supervised, feeding, surroundings };
+    let mut agent = Running {
+        path,
+        config,
+        client,
+        store,
+        health,
+        files,
+        control,
+        supervised,
+        feeding,
+        voice,
+        surroundings,
+    };
     agent.start_files();
     agent.start_processes();
     let notifier = Notifier::new(surroundings.lookup, surroundings.pid);
@@ -129,6 +146,9 @@ pub async fn run(path: PathBuf, config: Config, surroundings: &Surroundings<'_>)
     agent.files.shutdown().await;
     // While they stop, programs may still ask the socket.
     agent.stop_processes().await;
+    // Nobody waits for what is not there any more.
+    agent.voice.end();
+    let _ = tokio::time::timeout(FAREWELL, speaking.join_next()).await;
     let _ = stop.send(true);
     while serving.join_next().await.is_some() {}
     while store_task.join_next().await.is_some() {}
@@ -146,6 +166,8 @@ struct Running<'a> {
     supervised: JoinSet<u8>,
     /// Brings programs their values.
     feeding: JoinSet<()>,
+    /// Says what files and programs have.
+    voice: Voice,
     surroundings: &'a Surroundings<'a>,
 }
 
@@ -173,6 +195,7 @@ impl Running<'_> {
             environment: environment(&self.config, self.surroundings),
             entropy: Arc::clone(&self.surroundings.entropy),
             children: Arc::clone(self.control.children()),
+            voice: self.voice.clone(),
         };
         self.files.spawn(render::run(self.config.templates.clone(), parts));
     }
@@ -186,7 +209,7 @@ impl Running<'_> {
             self.health.expect(&settings.part());
         }
         let (store, health, control) = (self.store.clone(), self.health.clone(), self.control.clone());
-        let parts = processes::Parts { store, health, control };
+        let parts = processes::Parts { store, health, control, voice: self.voice.clone() };
         self.feeding.spawn(processes::run(self.config.processes.clone(), parts));
     }
 
@@ -284,6 +307,9 @@ impl Running<'_> {
         let parts = self.config.sinks.iter().map(sink::part);
         for part in parts.chain(self.config.templates.iter().map(render::part)) {
             self.health.forget(&part);
+        }
+        for settings in &self.config.templates {
+            self.voice.say(&render::who(&settings.place.path), []);
         }
         let Config { sinks, templates, environment, .. } = config;
         (self.config.sinks, self.config.templates, self.config.environment) = (sinks, templates, environment);

@@ -51,8 +51,8 @@ fn ends_are_told_and_two_programs_end_together() {
         let specs = vec![shell("job", "sleep 0.3; exit 42"), shell("web", "sleep 100 & exec sleep 100")];
         let (supervisor, control, _slots) =
             Supervisor::new(specs, Signals::Stop, Arc::new(SystemClock), say).unwrap();
-        control.values(0, nothing().unwrap()).await;
-        control.values(1, nothing().unwrap()).await;
+        control.values(0, nothing().unwrap(), 1).await;
+        control.values(1, nothing().unwrap(), 1).await;
         (supervisor.run().await, control.health())
     });
     assert_eq!(code, 42);

@@ -10,11 +10,12 @@ use std::time::Duration;
 use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::Client;
 use coffre_manifest::Manifest;
+use coffre_rotation::Statement;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::acks::{self, Acks, Statement};
+use crate::acks::{self, Acks};
 use crate::brain::{Brain, Contained};
 use crate::consumer;
 use crate::core::Core;
@@ -158,24 +159,24 @@ impl Driver {
             let (contents, _) = brain.shelves.get(key)?.contents(now)?;
             let (epoch, given) = (contents.epoch().unwrap_or(0), contents.gen_no().unwrap_or(0));
             let in_use = uses.oldest(key).map_or(given, |oldest| oldest.min(given));
-            Some((key.clone(), Statement { epoch, in_use, refusals: uses.refusals(key, now) }))
+            let refusals = uses.refusals(key, now);
+            Some((key.clone(), Statement { epoch, in_use, frozen: false, refusals }))
         };
-        let picked = acks.pick(now, self.targets.iter().filter_map(statement).collect());
-        if picked.is_empty() {
+        let wall = self.core.clock.wall();
+        let words = acks.pick(now, wall, self.targets.iter().filter_map(statement));
+        if words.is_empty() {
             return;
         }
-        let documents = acks.documents(picked, self.core.clock.wall());
         let place = Arc::clone(&server.place);
         let client = self.client_of(brain, brain.machine.token());
-        self.calls
-            .push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, documents).await) }));
+        self.calls.push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, words).await) }));
     }
 
     /// Which documents rotate: those with an epoch, and those of which the manifest says so. They are kept fresh without
     /// being read, for a rotation waits until everybody has the new one.
     fn find_targets(&mut self, brain: &mut Brain) {
         let Some(acks) = &mut self.acks else { return };
-        acks.changed = true;
+        acks.look();
         let entries = self.core.facts.manifest.iter().flat_map(Manifest::entries);
         let planned: BTreeSet<&str> = entries
             .filter(|entry| entry.rotation.is_some() && entry.dynamic.is_none())
@@ -260,7 +261,7 @@ impl Driver {
             Message::Used => {
                 drop(brain);
                 if let Some(acks) = &mut self.acks {
-                    acks.changed = true;
+                    acks.look();
                 }
                 return self.drained();
             }
@@ -302,7 +303,7 @@ impl Driver {
             Done::TokenRenewed { generation, outcome } => Some(Event::TokenRenewed { generation, outcome }),
             Done::Acknowledged(told) => {
                 let now = self.core.clock.boot();
-                self.acks.as_mut()?.told(now, told);
+                self.acks.as_mut()?.told(now, self.core.clock.wall(), told);
                 None
             }
             Done::Nothing => None,
@@ -417,7 +418,7 @@ impl Driver {
 
     /// Nobody has to wait for the word of a process that ends.
     async fn take_leave(&mut self) {
-        let words = self.acks.take().map(|acks| acks.farewell(self.core.clock.wall()));
+        let words = self.acks.take().map(|mut acks| acks.farewell(self.core.clock.wall()));
         let Some(words) = words.filter(|words| !words.is_empty()) else { return };
         let Some(server) = self.core.engines.server() else { return };
         let client = {

@@ -38,7 +38,7 @@ pub(crate) enum Done {
         outcome: TokenRenewed,
     },
     /// Acknowledgements are written, or not.
-    Acknowledged(Vec<Told>),
+    Acknowledged(Told),
     /// Best effort; nobody waits for it.
     Nothing,
 }

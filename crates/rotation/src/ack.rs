@@ -50,6 +50,21 @@ impl Ack {
             write: WriteId::default(),
         }
     }
+
+    /// Dates its end by another clock, which is ahead of the one it was dated with by so many seconds.
+    pub fn redate(&mut self, ahead: i64) {
+        self.expires = shifted(self.expires, ahead);
+    }
+}
+
+/// So many seconds later, or earlier: the time by a clock that is ahead by as many.
+#[must_use]
+pub fn shifted(wall: Wall, seconds: i64) -> Wall {
+    let by = seconds.unsigned_abs();
+    match seconds {
+        ..0 => Wall::from_secs(wall.secs().saturating_sub(by)),
+        _ => wall.plus(std::time::Duration::from_secs(by)),
+    }
 }
 
 impl WireDocument for Ack {

@@ -32,6 +32,17 @@ impl ConsumerId {
         &self.0
     }
 
+    /// Another name of the same instance, for when this one is somebody else's; 1 is this one.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        if number < 2 {
+            return self.clone();
+        }
+        let suffix = format!("-{number}");
+        let kept = self.0.get(..self.0.len().min(MOST.saturating_sub(suffix.len()))).unwrap_or_default();
+        Self(format!("{kept}{suffix}"))
+    }
+
     /// Its first part: which service it is an instance of.
     pub fn service(&self) -> &str {
         self.0.split('.').next().unwrap_or_default()
@@ -82,6 +93,8 @@ mod tests {
         assert_eq!(ConsumerId::parse(id.as_str()), Some(id));
         let long = ConsumerId::of(&"é".repeat(300), &"h".repeat(300), &"b".repeat(300), &"9".repeat(300));
         assert_eq!(long.as_str().len(), 128);
+        assert_eq!(long.numbered(2).as_str().len(), 128);
+        assert_ne!(long.numbered(2), long.numbered(1));
         assert_eq!(ConsumerId::of("", "", "", "").as_str(), "-.-.-.-");
         for bad in ["", ".", "..", "a/b", "a b", "ä", &"a".repeat(129)] {
             assert_eq!(ConsumerId::parse(bad), None, "{bad}");

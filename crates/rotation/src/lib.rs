@@ -4,7 +4,7 @@
 //! arguments. A driver reads documents from a KV v2 mount, asks what is to be done, does it, and writes the record
 //! under check-and-set; after a crash it asks again, and the same call goes on where the record says.
 //!
-//! * [`Record`] is the state of one target, [`Ack`] what a consumer says, [`RotPolicy`] what rules an environment,
+//! * [`Record`] is the state of one target, [`Ack`] what a consumer says ([`Speaker`]: when), [`RotPolicy`] what rules an environment,
 //!   [`HistoryMonth`] the chained list of what happened, [`Facts`] what matters of a credential document.
 //! * [`keyring`] is the form that documents of signing and encryption keys have.
 //! * [`machine`] decides what is to be done next; [`Settings`] say how a target rotates, [`schedule`] when,
@@ -27,24 +27,28 @@ pub mod keyring;
 pub mod machine;
 pub mod paths;
 mod policy;
+mod reading;
 mod record;
 pub mod schedule;
 mod settings;
+mod speaker;
 mod target;
 mod wire;
 mod words;
 
-pub use ack::Ack;
+pub use ack::{Ack, shifted};
 pub use consumer::ConsumerId;
 pub use credential::{CredentialHead, Facts, Usable};
 pub use history::{BrokenChain, ChainHead, EventKind, Happening, HistoryEvent, HistoryMonth};
 pub use id::{RotationId, WriteId};
 pub use policy::{Blackout, Limits, RotPolicy};
+pub use reading::{Ledger, Reading};
 pub use record::{
     AfterUndo, Claim, Gate, GateMode, Halt, HaltCode, MAX_RETIRING, Pending, Record, Repair, RepairReason,
     Retiring, Schedule,
 };
 pub use settings::Settings;
+pub use speaker::{Fate, Speaker, Statement, Trouble, Word};
 pub use target::{BadName, Target};
 pub use wire::{DocumentError, WireDocument};
 pub use words::{Kind, Phase, Reason};

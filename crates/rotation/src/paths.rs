@@ -18,6 +18,9 @@ use crate::{ConsumerId, Target};
 /// The folder of the bookkeeping.
 pub const FOLDER: &str = "_rot";
 
+/// What rules an environment, below it.
+pub const POLICY: &str = "_rot/policy";
+
 /// What consumers read.
 pub fn document(environment: &str, target: &Target) -> String {
     format!("{environment}/{target}")

@@ -8,6 +8,7 @@
 //! only place that could say so, and its truth table is tested whole.
 
 pub mod connect;
+pub mod consumer;
 pub mod decision;
 pub mod environment;
 pub mod identity;

@@ -5,9 +5,12 @@ use std::fmt;
 
 use coffre_client::{Client, Error, Kv2Entry};
 use coffre_manifest::{Address, Entry, Local, Manifest, Source, Template};
+use coffre_rotation::Reading;
 use coffre_secret::SecretText;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+/// The field that holds a whole ring of keys.
+const RING: &str = "keys";
 /// How many documents are read at the same time.
 const AT_ONCE: usize = 8;
 
@@ -84,6 +87,28 @@ pub async fn fetch(client: &Client, manifest: &Manifest, environment: &str) -> R
 
 /// What was read.
 pub struct Documents(BTreeMap<(String, String), Option<Document>>);
+
+impl Documents {
+    /// What is to be known of those that rotate, by their paths below the environment: those that a rotation has
+    /// written, and those of which the manifest says that one will.
+    #[must_use]
+    pub fn rotating(&self, manifest: &Manifest, environment: &str) -> BTreeMap<String, Reading> {
+        let entries = manifest.entries().iter().filter(|entry| entry.dynamic.is_none());
+        let paths: BTreeSet<&str> = entries.filter_map(|entry| entry.path.as_deref()).collect();
+        paths.into_iter().filter_map(|path| self.reading(manifest, environment, path)).collect()
+    }
+
+    fn reading(&self, manifest: &Manifest, environment: &str, path: &str) -> Option<(String, Reading)> {
+        let entries = || manifest.entries().iter().filter(|entry| entry.path.as_deref() == Some(path));
+        let place = (manifest.mount().to_owned(), format!("{environment}/{path}"));
+        let text = self.0.get(&place)?.as_ref()?.0.document()?;
+        let ring = entries().any(|entry| entry.field == RING);
+        // EXPOSE: only numbers and states are taken.
+        let reading = Reading::of(text.expose().as_bytes(), ring).ok()?;
+        let rotates = reading.epoch > 0 || entries().any(|entry| entry.rotation.is_some());
+        rotates.then(|| (path.to_owned(), reading))
+    }
+}
 
 /// The newest version of one.
 struct Document(Kv2Entry);

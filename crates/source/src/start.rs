@@ -1,11 +1,13 @@
 //! One start: decide, ask, wait, resolve.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_ambient::Clock;
 use coffre_client::{Body, Client, Error, ErrorKind};
 use coffre_dotenv::{Document, Interpolation, Precedence, Values};
 use coffre_manifest::Manifest;
+use coffre_rotation::Reading;
 use coffre_secret::SecretText;
 
 use crate::decision::{self, Decision, Probe, Setting, Why};
@@ -50,6 +52,8 @@ pub struct Started {
     pub source: &'static str,
     /// Variables of the manifest that have no value; only with `.env`.
     pub without_value: Vec<String>,
+    /// The documents that rotate, by their paths below the environment; only with the server.
+    pub rotating: BTreeMap<String, Reading>,
 }
 
 /// Why nothing was started.
@@ -139,22 +143,31 @@ pub async fn look_again(
     client: &Client,
     session: &mut Session<impl FnOnce() -> Result<Identity, NoIdentity>>,
 ) -> Result<Started, Failed> {
-    let mut values = session.read(plan, client).await?;
-    leave_out(plan, &mut values, &mut |_| {});
-    Ok(Started { values, source: FROM_SERVER, without_value: vec![] })
+    let mut read = session.read(plan, client).await?;
+    leave_out(plan, &mut read.values, &mut |_| {});
+    Ok(read.started())
 }
 
-fn finish(
-    plan: &Plan<'_>,
-    decided: Decided<Vec<Resolved>>,
-    report: &mut dyn FnMut(&str),
-) -> Result<Started, Refusal> {
-    let mut values = match decided {
-        Decided::Server(values) => values,
+fn finish(plan: &Plan<'_>, decided: Decided<Read>, report: &mut dyn FnMut(&str)) -> Result<Started, Refusal> {
+    let mut read = match decided {
+        Decided::Server(read) => read,
         Decided::Dotenv(started, _) => return Ok(started),
     };
-    leave_out(plan, &mut values, report);
-    Ok(Started { values, source: FROM_SERVER, without_value: vec![] })
+    leave_out(plan, &mut read.values, report);
+    Ok(read.started())
+}
+
+/// What the server gave.
+struct Read {
+    values: Vec<Resolved>,
+    rotating: BTreeMap<String, Reading>,
+}
+
+impl Read {
+    fn started(self) -> Started {
+        let Self { values, rotating } = self;
+        Started { values, source: FROM_SERVER, without_value: vec![], rotating }
+    }
 }
 
 /// What a decision led to.
@@ -292,7 +305,7 @@ impl<F: FnOnce() -> Result<Identity, NoIdentity>> Session<F> {
     }
 
     /// Reads everything with the login that there is. If that is refused, or there is none, it logs in.
-    async fn read(&mut self, plan: &Plan<'_>, client: &Client) -> Result<Vec<Resolved>, Failed> {
+    async fn read(&mut self, plan: &Plan<'_>, client: &Client) -> Result<Read, Failed> {
         if let Some(logged_in) = &self.logged_in {
             match read(plan, &logged_in.client).await {
                 // A token may have ended; whether it is the reason, a new one tells.
@@ -319,7 +332,7 @@ impl<F: FnOnce() -> Result<Identity, NoIdentity>> Session<F> {
     }
 }
 
-async fn read(plan: &Plan<'_>, client: &Client) -> Result<Vec<Resolved>, Failed> {
+async fn read(plan: &Plan<'_>, client: &Client) -> Result<Read, Failed> {
     let environment = plan.environment.name.as_str();
     let documents = resolve::fetch(client, plan.manifest, environment).await.map_err(Failed::Call)?;
     // Outside development the file is not even opened.
@@ -338,7 +351,7 @@ async fn read(plan: &Plan<'_>, client: &Client) -> Result<Vec<Resolved>, Failed>
         let value = in_file.get(name)?;
         Some(Resolved { name: name.clone(), value, origin: Origin::Dotenv })
     }));
-    Ok(values)
+    Ok(Read { values, rotating: documents.rotating(plan.manifest, environment) })
 }
 
 /// What `dotenv_values` would give.
@@ -373,7 +386,7 @@ fn from_dotenv(plan: &Plan<'_>, why: Why, report: &mut dyn FnMut(&str)) -> Resul
     let mut values: Vec<Resolved> =
         set.map(|(name, value)| Resolved { name, value, origin: Origin::Dotenv }).collect();
     let without_value = complete(plan, &mut values);
-    Ok(Started { values, source, without_value })
+    Ok(Started { values, source, without_value, rotating: BTreeMap::new() })
 }
 
 /// Composes what the file and the environment do not have, and names what has no value then.

@@ -17,6 +17,8 @@ use crate::store::Store;
 
 /// The middle of the path of each.
 const FOLDER: &str = "/_rot/ack/";
+/// As Vault says it, and clients know it.
+const NOT_THE_VERSION: &str = "check-and-set parameter did not match the current version";
 /// A body may be so large.
 const LARGEST: usize = 8 << 10;
 
@@ -45,15 +47,15 @@ pub(super) async fn pass_on(store: &Store, path: &str, place: &Place, body: Inco
     let Ok(bytes) = Limited::new(body, LARGEST).collect().await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "an acknowledgement is shorter than this");
     };
-    let Some(text) = read(&bytes.to_bytes(), place) else {
+    let Some(text) = read(&bytes.to_bytes(), place, store.server_ahead()) else {
         return refuse(
             StatusCode::BAD_REQUEST,
             "this is no acknowledgement of the consumer that the path names",
         );
     };
     match store.acknowledge(path, text).await {
-        // The version is of no use to anybody: each word is whole.
-        Ok(()) => json_answer(StatusCode::OK, &json!({ "data": { "version": 1 } })),
+        Ok(version) => json_answer(StatusCode::OK, &json!({ "data": { "version": version } })),
+        Err(ErrorKind::Conflict) => refuse(StatusCode::BAD_REQUEST, NOT_THE_VERSION),
         Err(ErrorKind::Denied | ErrorKind::Unauthenticated) => {
             refuse(StatusCode::FORBIDDEN, "the server does not let the agent write acknowledgements")
         }
@@ -61,19 +63,30 @@ pub(super) async fn pass_on(store: &Store, path: &str, place: &Place, body: Inco
     }
 }
 
-fn read(bytes: &[u8], place: &Place) -> Option<Body> {
+/// `ahead`: the server's time minus this host's, in seconds. Who dated it has this host's clock, and no other to compare.
+fn read(bytes: &[u8], place: &Place, ahead: i64) -> Option<Body> {
     #[derive(Deserialize)]
     struct Written<'a> {
+        #[serde(default)]
+        options: Options,
         #[serde(borrow)]
         data: &'a RawValue,
     }
+    #[derive(Default, Deserialize)]
+    struct Options {
+        cas: Option<u64>,
+    }
     let written: Written<'_> = serde_json::from_slice(bytes).ok()?;
-    let ack = Ack::parse(written.data.get().as_bytes()).ok()?;
+    let mut ack = Ack::parse(written.data.get().as_bytes()).ok()?;
     if ack.consumer != place.consumer {
         return None;
     }
-    // Nothing but what was read goes on: neither options nor other fields.
-    Body::json(&json!({ "data": ack })).ok()
+    ack.redate(ahead);
+    // Nothing but what was read goes on: no other options and no other fields.
+    match written.options.cas {
+        Some(cas) => Body::json(&json!({ "options": { "cas": cas }, "data": ack })).ok(),
+        None => Body::json(&json!({ "data": ack })).ok(),
+    }
 }
 
 #[cfg(test)]
@@ -110,8 +123,8 @@ mod tests {
                 r#"{{"options":{{"cas":9}},"data":{{"consumer":"{consumer}","epoch":3,"in_use":2,"expires":"2026-11-22T00:00:00Z","more":"x"}}}}"#
             )
         };
-        assert!(read(word("api.web.b.1").as_bytes(), &place).is_some());
-        assert!(read(word("api.web.b.2").as_bytes(), &place).is_none());
-        assert!(read(br#"{"data":{"value":"x"}}"#, &place).is_none() && read(b"", &place).is_none());
+        assert!(read(word("api.web.b.1").as_bytes(), &place, 0).is_some());
+        assert!(read(word("api.web.b.2").as_bytes(), &place, 0).is_none());
+        assert!(read(br#"{"data":{"value":"x"}}"#, &place, 0).is_none() && read(b"", &place, 0).is_none());
     }
 }

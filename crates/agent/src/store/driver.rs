@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use coffre_ambient::Clock;
+use coffre_ambient::{Clock, Wall};
 use coffre_cache::{
     Alarm, Answer, Command, EntryId, Event, Failure, Generation, Limits, LoginFailed, Machine, NewEntry,
     Note, Parameters, Refusal, Settings, TokenGrant, WaiterId,
@@ -22,6 +23,8 @@ use crate::document::Document;
 
 /// Sleeps are not longer, so that a host that was suspended is up to date soon after it wakes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// Environments whose policy is known.
+const BOUNDS: usize = 64;
 /// How long the last requests may take after the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -36,6 +39,8 @@ pub(super) struct Outlets {
     pub(super) table: Arc<Table>,
     pub(super) changed: watch::Sender<u64>,
     pub(super) news: watch::Sender<TokenNews>,
+    /// The server's time minus ours, in seconds.
+    pub(super) ahead: Arc<AtomicI64>,
 }
 
 /// What a task of its own came to.
@@ -61,6 +66,10 @@ pub(super) struct Driver {
     outlets: Outlets,
     tasks: JoinSet<Done>,
     issued_check: Duration,
+    /// The `Date` of the newest answer.
+    dated: Option<Wall>,
+    /// How long documents below a prefix may be kept.
+    bounds: BTreeMap<String, Duration>,
 }
 
 impl Driver {
@@ -98,6 +107,8 @@ impl Driver {
             outlets,
             tasks: JoinSet::new(),
             issued_check: Duration::ZERO,
+            dated: None,
+            bounds: BTreeMap::new(),
         }
     }
 
@@ -143,6 +154,7 @@ impl Driver {
                     self.tell(Event::Touch { entry });
                 }
             }
+            Ask::Bound { prefix, most } => self.bound(prefix, most),
             Ask::Follow { paths } => self.follow(paths.into_iter().collect()),
             Ask::Report { reply } => drop(reply.send(self.report())),
         }
@@ -153,7 +165,11 @@ impl Driver {
         if let Some(entry) = self.entries.get(path).copied().filter(|entry| self.machine.knows(*entry)) {
             return Ok(entry);
         }
-        let new = NewEntry { parameters: self.parameters, weight: 0, followed: self.followed.contains(path) };
+        let new = NewEntry {
+            parameters: self.parameters_of(path),
+            weight: 0,
+            followed: self.followed.contains(path),
+        };
         let entry = self.machine.add(self.clock.boot(), new).map_err(|full| {
             tracing::warn!(%full, "a path was refused");
             Refusal::Busy
@@ -164,6 +180,39 @@ impl Driver {
         self.paths.retain(|entry, _| machine.knows(*entry));
         self.entries.retain(|_, entry| machine.knows(*entry));
         Ok(entry)
+    }
+
+    /// What the environment's policy says is the most that anybody keeps a copy; a rotation counts on it.
+    fn bound(&mut self, prefix: String, most: Duration) {
+        if self.bounds.get(&prefix) == Some(&most) || self.bounds.len() >= BOUNDS {
+            return;
+        }
+        if self.parameters.hard > most {
+            tracing::warn!(
+                place = prefix,
+                hard = self.parameters.hard.as_secs_f64(),
+                max_stale = most.as_secs_f64(),
+                "[cache] hard is longer than max_stale of _rot/policy, by which copies from there are kept: lower it"
+            );
+        }
+        self.bounds.insert(prefix.clone(), most);
+        let below = |path: &&String| path.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/'));
+        let paths: Vec<String> = self.entries.keys().filter(below).cloned().collect();
+        for path in paths {
+            let parameters = self.parameters_of(&path);
+            if let Some(entry) = self.entries.get(&path).copied() {
+                self.tell(Event::Parameters { entry, parameters });
+            }
+        }
+    }
+
+    fn parameters_of(&self, path: &str) -> Parameters {
+        let holds = |(prefix, _): &(&String, &Duration)| {
+            path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let most = self.bounds.iter().filter(holds).map(|(_, most)| *most).min();
+        let hard = most.map_or(self.parameters.hard, |most| most.min(self.parameters.hard));
+        Parameters { hard, soft: self.parameters.soft.min(hard), ..self.parameters }
     }
 
     fn follow(&mut self, mut paths: BTreeSet<String>) {
@@ -314,6 +363,12 @@ impl Driver {
     }
 
     fn take(&mut self, done: Done) {
+        // A newer date than before is that of an answer that has just come.
+        if let Some(server) = self.client.server_date().filter(|date| Some(*date) != self.dated) {
+            self.dated = Some(server);
+            let seconds = |wall: Wall| i64::try_from(wall.secs()).unwrap_or(0);
+            self.outlets.ahead.store(seconds(server) - seconds(self.clock.wall()), Ordering::Relaxed);
+        }
         match done {
             Done::Event(event) => self.tell(event),
             Done::Login(result, generation) => self.logged_in(*result, generation),

@@ -9,11 +9,12 @@ mod flight;
 mod table;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffre_ambient::{Clock, Entropy};
-use coffre_cache::{BreakerState, Counters, EntryView, Refusal};
+use coffre_cache::{BreakerState, Counters, EntryView, Outcome, Refusal};
 use coffre_client::{Body, Client, ErrorKind};
 use coffre_secret::SecretText;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -38,6 +39,7 @@ pub struct Store {
     tokens: watch::Receiver<TokenNews>,
     client: Client,
     acknowledging: Arc<Semaphore>,
+    ahead: Arc<AtomicI64>,
     follows: Arc<Mutex<BTreeMap<Reader, Vec<String>>>>,
 }
 
@@ -95,6 +97,7 @@ enum Ask {
     Get { path: String, reply: oneshot::Sender<Result<Got, Refusal>> },
     Touch { path: String },
     Follow { paths: Vec<String> },
+    Bound { prefix: String, most: Duration },
     Report { reply: oneshot::Sender<Report> },
 }
 
@@ -112,6 +115,7 @@ impl Store {
         let (asks, asked) = mpsc::channel(QUEUE);
         let (changed, changes) = watch::channel(0);
         let (news, tokens) = watch::channel(TokenNews::default());
+        let ahead = Arc::new(AtomicI64::new(0));
         let mut seed = [0_u8; 8];
         // Without randomness the waits are not spread, which harms nobody here.
         let _ = entropy.fill(&mut seed);
@@ -121,13 +125,13 @@ impl Store {
             client,
             authenticator,
             Arc::clone(&clock),
-            driver::Outlets { table: Arc::clone(&table), changed, news },
+            driver::Outlets { table: Arc::clone(&table), changed, news, ahead: Arc::clone(&ahead) },
         );
         let mut task = tokio::task::JoinSet::new();
         task.spawn(driver.run(asked, stop));
         let acknowledging = Arc::new(Semaphore::new(ACKNOWLEDGING));
-        let store =
-            Self { table, clock, asks, changes, tokens, client: own, acknowledging, follows: Arc::default() };
+        let (follows, client) = (Arc::default(), own);
+        let store = Self { table, clock, asks, changes, tokens, client, acknowledging, ahead, follows };
         (store, task)
     }
 
@@ -157,15 +161,47 @@ impl Store {
         let _ = self.asks.send(Ask::Follow { paths }).await;
     }
 
-    /// Writes what a program says of a document that rotates, at an API path (below `/v1/`).
+    /// Documents below a prefix are not kept longer than this, whatever the configuration says.
+    pub async fn bound(&self, prefix: &str, most: Duration) {
+        let _ = self.asks.send(Ask::Bound { prefix: prefix.to_owned(), most }).await;
+    }
+
+    /// Reads a path once, past the cache: for what need not be there. `None` whatever the reason.
+    pub async fn peek(&self, path: &str) -> Option<Arc<Document>> {
+        let token = self.tokens.borrow().token.clone()?;
+        match flight::fetch(self.client.with_token(token.duplicate()), path.to_owned()).await {
+            Outcome::Fetched(fetched) => Some(fetched.value),
+            _ => None,
+        }
+    }
+
+    /// Writes what a program says of a document that rotates, at an API path (below `/v1/`), and gives its version.
     ///
     /// # Errors
     /// Why the server did not take it; [`ErrorKind::RateLimited`] if too many are on their way.
-    pub async fn acknowledge(&self, path: &str, body: Body) -> Result<(), ErrorKind> {
+    pub async fn acknowledge(&self, path: &str, body: Body) -> Result<u64, ErrorKind> {
+        #[derive(serde::Deserialize)]
+        struct Written {
+            version: u64,
+        }
         let _place = self.acknowledging.try_acquire().map_err(|_| ErrorKind::RateLimited)?;
         let token = self.tokens.borrow().token.clone().ok_or(ErrorKind::Unreachable)?;
         let client = self.client.with_token(token.duplicate());
-        client.write(path, body).await.map(drop).map_err(|error| error.kind())
+        let written = client.write(path, body).await.map_err(|error| error.kind())?;
+        let written = written.ok_or(ErrorKind::Decode)?.data::<Written>();
+        written.map(|written| written.version).map_err(|error| error.kind())
+    }
+
+    /// The server's time minus ours, in seconds, as its answers had it.
+    #[must_use]
+    pub fn server_ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Says when a followed or read document changed.

@@ -60,7 +60,7 @@ pub enum Signals {
 
 /// What somebody outside wants.
 enum Request {
-    Values(usize, Injected),
+    Values(usize, Injected, u64),
     Stop(u8),
     Slot(usize),
 }
@@ -89,6 +89,11 @@ pub struct Health {
     pub reverted: bool,
     /// Its exit code, when it is over.
     pub code: Option<u8>,
+    /// Which environment is in use, by the newest tag it was given with ([`Control::values`]): that of the program, once
+    /// it has shown that it lives with it. `None` before the first start.
+    pub holds: Option<u64>,
+    /// Whether that is the newest.
+    pub current: bool,
 }
 
 /// Says something to the operator. Never a value.
@@ -109,10 +114,10 @@ impl std::fmt::Debug for Request {
 }
 
 impl Control {
-    /// The complete environment of a program, by its place in the list, as it is now. Equal ones change nothing. The
-    /// first one starts it.
-    pub async fn values(&self, at: usize, environment: Injected) {
-        let _ = self.requests.send(Request::Values(at, environment)).await;
+    /// The complete environment of a program, by its place in the list, as it is now. Equal ones change nothing but the
+    /// tag, by which [`Health::holds`] names it. The first one starts it.
+    pub async fn values(&self, at: usize, environment: Injected, tag: u64) {
+        let _ = self.requests.send(Request::Values(at, environment, tag)).await;
     }
 
     /// The fleet lets this one restart.
@@ -162,6 +167,7 @@ struct Program {
     spec: Spec,
     machine: Machine,
     sets: Vec<(Generation, Injected)>,
+    tags: Vec<(Generation, u64)>,
     next: u64,
     child: Option<Child>,
     group: Option<Group>,
@@ -262,8 +268,8 @@ impl Supervisor {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Values(at, environment) => {
-                if let Some(event) = self.programs.get_mut(at).map(|program| program.take(environment)) {
+            Request::Values(at, environment, tag) => {
+                if let Some(event) = self.programs.get_mut(at).map(|program| program.take(environment, tag)) {
                     self.tell(at, event);
                 }
             }
@@ -369,12 +375,24 @@ impl Supervisor {
 impl Program {
     fn new(spec: Spec) -> Self {
         let machine = Machine::new(spec.policy.clone());
-        let (sets, hooks, output) = (Vec::new(), Vec::new(), Output::default());
-        Self { spec, machine, sets, next: 1, child: None, group: None, hooks, output, starts: 0, over: None }
+        let (sets, tags, hooks, output) = (Vec::new(), Vec::new(), Vec::new(), Output::default());
+        Self {
+            spec,
+            machine,
+            sets,
+            tags,
+            next: 1,
+            child: None,
+            group: None,
+            hooks,
+            output,
+            starts: 0,
+            over: None,
+        }
     }
 
     /// Equal environments are one generation.
-    fn take(&mut self, environment: Injected) -> Event {
+    fn take(&mut self, environment: Injected, tag: u64) -> Event {
         let known = self.sets.iter().find(|(_, known)| known.same_as(&environment));
         let generation = known.map(|(generation, _)| *generation);
         let first = self.sets.is_empty();
@@ -384,6 +402,8 @@ impl Program {
             self.sets.push((generation, environment));
             generation
         });
+        self.tags.retain(|(known, _)| *known != generation);
+        self.tags.push((generation, tag));
         if first { Event::Begin(generation) } else { Event::Values(generation) }
     }
 
@@ -391,6 +411,8 @@ impl Program {
     fn forget(&mut self) {
         let machine = &self.machine;
         self.sets.retain(|(generation, _)| machine.needs(*generation));
+        let held = machine.holds();
+        self.tags.retain(|(generation, _)| machine.needs(*generation) || Some(*generation) == held);
     }
 
     fn environment(&self, generation: Generation) -> Option<&Injected> {
@@ -502,6 +524,12 @@ impl Program {
             starts: self.starts,
             reverted: self.machine.is_reverted(),
             code: self.over,
+            holds: self
+                .tags
+                .iter()
+                .find(|(known, _)| Some(*known) == self.machine.holds())
+                .map(|(_, tag)| *tag),
+            current: self.machine.is_current(),
         }
     }
 }

@@ -152,6 +152,8 @@ pub struct Machine {
     applied: Generation,
     /// The values that the program has lived with.
     good: Generation,
+    /// The values that are in use: of the program that has shown that it lives with them, or handed to the hook.
+    held: Option<Generation>,
     rejected: Option<Generation>,
     reverted: bool,
     window: Option<Window>,
@@ -207,6 +209,7 @@ impl Machine {
             wanted: Generation(0),
             applied: Generation(0),
             good: Generation(0),
+            held: None,
             rejected: None,
             reverted: false,
             window: None,
@@ -247,6 +250,19 @@ impl Machine {
     #[must_use]
     pub fn needs(&self, generation: Generation) -> bool {
         [self.wanted, self.applied, self.good].contains(&generation) || self.rejected == Some(generation)
+    }
+
+    /// The values that are in use. While a program is stopped, started with others, and on trial with them, they are
+    /// still the ones before: it may yet go back to them. `None` before the first start.
+    #[must_use]
+    pub fn holds(&self) -> Option<Generation> {
+        self.held
+    }
+
+    /// Whether these are the newest.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.held == Some(self.wanted)
     }
 
     /// Whether it goes with older values, because it failed with the newest.
@@ -346,6 +362,9 @@ impl Machine {
 
     fn started(&mut self, now: Duration) {
         self.state = State::Running { since: now };
+        if self.applied == self.good {
+            self.held = Some(self.applied);
+        }
         if self.ending.is_some() {
             self.begin_stop(now);
         }
@@ -446,6 +465,7 @@ impl Machine {
             OnChange::Hook => {
                 self.out.push(Command::Hook(self.wanted));
                 (self.applied, self.good, self.window) = (self.wanted, self.wanted, None);
+                self.held = Some(self.wanted);
             }
             // One restart is finished before the next begins: while this one holds a slot for the last change, or the
             // program is on trial, the newest values wait.
@@ -471,6 +491,7 @@ impl Machine {
     fn confirm(&mut self) {
         if self.applied != self.good {
             self.good = self.applied;
+            self.held = Some(self.applied);
             self.reverted = false;
             self.say(Notice::Confirmed);
         }

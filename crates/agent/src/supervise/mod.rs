@@ -22,7 +22,7 @@
 //! # fn tracing_or_stderr(_: &str) {}
 //! let clock = Arc::new(coffre_ambient::SystemClock);
 //! let (supervisor, control, _slots) = Supervisor::new(vec![web], Signals::Stop, clock, say)?;
-//! control.values(0, environment).await; // starts it; other values later restart it
+//! control.values(0, environment, 1).await; // starts it; other values later restart it
 //! Ok(supervisor.run().await)
 //! # }
 //! ```

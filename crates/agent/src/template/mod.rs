@@ -15,7 +15,7 @@ mod secrets;
 
 pub(crate) use secrets::is_path;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,7 @@ use coffre_secret::SecretVec;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
+use crate::acknowledge::RING;
 use crate::document::Document;
 
 /// Documents by path.
@@ -45,8 +46,8 @@ pub struct Template {
 /// What a render came to.
 #[derive(Debug)]
 pub enum Rendered {
-    /// The whole file.
-    Whole(SecretVec),
+    /// The whole file, and of which documents it was given every key of a ring: by the field `keys`, or as a whole.
+    Whole(SecretVec, BTreeSet<String>),
     /// This document is needed as well; render again with it.
     Needs(String),
 }
@@ -73,6 +74,7 @@ impl fmt::Display for TemplateError {
 struct Finding {
     needs: Option<String>,
     problem: Option<String>,
+    rings: BTreeSet<String>,
 }
 
 /// Where functions leave what they found out.
@@ -82,6 +84,15 @@ struct Findings {
 }
 
 impl Findings {
+    /// A field was read; `None`: all of them.
+    fn read(&self, path: &str, field: Option<&str>) {
+        if field.is_none_or(|field| field == RING) {
+            self.change(|finding| {
+                finding.rings.insert(path.to_owned());
+            });
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Finding)) {
         change(&mut self.finding.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -122,14 +133,14 @@ impl Template {
         let mut out = Bounded(SecretVec::new(Vec::with_capacity(self.text.len() + 4_096)));
         let template = engine.template_from_named_str(&self.name, &self.text);
         let rendered = template.and_then(|template| template.render_captured_to((), &mut out).map(drop));
-        let Err(error) = rendered else { return Ok(Rendered::Whole(out.0)) };
         let mut found = Finding::default();
         findings.change(|finding| found = std::mem::take(finding));
+        let Err(error) = rendered else { return Ok(Rendered::Whole(out.0, found.rings)) };
         match found {
             Finding { needs: Some(_), .. } if documents.len() >= MOST_DOCUMENTS => {
                 Err(self.error(&error, format!("it reads more than {MOST_DOCUMENTS} documents")))
             }
-            Finding { needs: Some(path), problem: None } => Ok(Rendered::Needs(path)),
+            Finding { needs: Some(path), problem: None, .. } => Ok(Rendered::Needs(path)),
             Finding { problem: Some(problem), .. } => Err(self.error(&error, problem)),
             Finding { .. } => Err(self.error(&error, summary(&error))),
         }
@@ -204,7 +215,7 @@ mod tests {
         let template =
             Template::parse("t.j2", text, Arc::new(environment.into())).map_err(|e| e.to_string())?;
         match template.render(&Arc::new(documents.collect())).map_err(|error| error.to_string())? {
-            Rendered::Whole(bytes) => Ok(String::from_utf8(bytes.expose().clone()).unwrap()),
+            Rendered::Whole(bytes, _) => Ok(String::from_utf8(bytes.expose().clone()).unwrap()),
             Rendered::Needs(path) => Err(format!("needs {path}")),
         }
     }

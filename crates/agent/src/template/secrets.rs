@@ -58,15 +58,18 @@ impl Object for SecretValue {
 impl Object for Fields {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
+        self.findings.read(&self.path, Some(name));
         let found = self.document.field(name).map(|field| of_field(Arc::clone(field)));
         Some(found.unwrap_or_else(|| Value::from(no_field(&self.findings, &self.path, &self.document, name))))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.findings.read(&self.path, None);
         Enumerator::Values(self.document.names().map(Value::from).collect())
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.findings.read(&self.path, None);
         // EXPOSE: written into the file that was asked for.
         f.write_str(self.document.expose_data())
     }
@@ -82,6 +85,7 @@ pub(super) fn register(
     let (known, told) = (Arc::clone(documents), Arc::clone(findings));
     engine.add_function("secret", move |path: String, field: String| {
         let document = find(&known, &told, &path)?;
+        told.read(&path, Some(&field));
         let found = document.field(&field).map(|field| of_field(Arc::clone(field)));
         found.ok_or_else(|| no_field(&told, &path, document, &field))
     });

@@ -192,9 +192,10 @@ async fn serve(listener: tokio::net::TcpListener, shared: Shared) {
                 )
             }
         });
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
+        let mut http = hyper::server::conn::http1::Builder::new();
+        // The time of the tests is not the host's.
+        http.auto_date_header(false);
+        tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
     }
 }
 

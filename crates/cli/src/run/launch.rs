@@ -2,6 +2,7 @@
 
 mod options;
 mod supervised;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -132,6 +133,8 @@ struct Setup {
     stored: Option<SecretText>,
     env_file: Option<PathBuf>,
     allowed: Vec<String>,
+    /// `COFFRE_SERVICE`: what people call the program.
+    service: Option<String>,
 }
 
 impl Setup {
@@ -157,7 +160,9 @@ impl Setup {
         };
         let env_file = call.parsed.one("env-file").map(PathBuf::from);
         let allowed = call.parsed.many("allow").into_iter().map(str::to_owned).collect();
-        Ok(Self { wait: wait(call)?, directory, manifest, client, environment, stored, env_file, allowed })
+        let service = variable(call.world.env.as_ref(), "SERVICE");
+        let wait = wait(call)?;
+        Ok(Self { wait, directory, manifest, client, environment, stored, env_file, allowed, service })
     }
 
     fn plan<'a>(

@@ -20,12 +20,15 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::options::Options;
+use super::words::Words;
 use super::{Setup, injected, shutting, summary, unavailable};
 use crate::args::global::variable;
 use crate::call::Call;
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::visible::visible;
 
+/// How often one looks what rotates, of a program that does not follow.
+const AT_REST: Duration = Duration::from_secs(300);
 /// How long the end of our own token may take after the program has ended.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often one looks whether it is one's turn to restart.
@@ -63,12 +66,15 @@ pub(super) async fn launch(
     };
     let started = started.map_err(|refusal| unavailable(refusal.to_string()))?;
     summary(&started, &setup.environment.name, &mut voice);
-    control.values(0, injected(&started, &allowed)?).await;
-    let watched = setup.client.as_ref().filter(|_| options.watch && session.client().is_some());
-    if options.watch && watched.is_none() {
+    let mut words = Words::of(&setup, &name, &options);
+    let number = words.number(&started);
+    control.values(0, injected(&started, &allowed)?, number).await;
+    let asked = setup.client.as_ref().filter(|_| session.client().is_some());
+    if options.watch && asked.is_none() {
         voice.warn("coffre run: nothing is watched, because the values do not come from the vault");
     }
-    let Some(client) = watched else {
+    // A rotation wants to hear of a program that has what rotates, also of one that does not follow.
+    let Some(client) = asked.filter(|_| options.watch || !started.rotating.is_empty()) else {
         // The program does not get the token, so nobody needs it any more.
         let _ = timeout(FAREWELL, session.close()).await;
         return Ok(Exit(supervisor.run().await));
@@ -76,7 +82,10 @@ pub(super) async fn launch(
     let slots =
         options.rollout.as_ref().map(|(most, fleet)| slots(*most, fleet.as_deref(), &name, &setup, &options));
     let mut fleet = Fleet { slots, asking: false, told: false };
-    let watch = Watch { plan: &plan, client, control: &control, interval: options.interval, failing: None };
+    let follows = options.watch;
+    let interval = if follows { options.interval } else { AT_REST };
+    let watch =
+        Watch { plan: &plan, client, control: &control, interval, follows, failing: None, words: &mut words };
     let code = tokio::select! {
         biased;
         code = supervisor.run() => code,
@@ -84,6 +93,7 @@ pub(super) async fn launch(
     };
     let goodbye = async {
         fleet.leave(session.client()).await;
+        words.leave(session.client()).await;
         session.close().await;
     };
     let _ = timeout(FAREWELL, goodbye).await;
@@ -177,7 +187,7 @@ impl Fleet {
 }
 
 /// A line on standard error. Whether anybody reads it must not matter to the program.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "coffre run: {}", visible(line));
 }
 
@@ -187,6 +197,9 @@ struct Watch<'a> {
     client: &'a Client,
     control: &'a Control,
     interval: Duration,
+    /// Whether the program gets what is found.
+    follows: bool,
+    words: &'a mut Words,
     /// What was last said about failures; said once for each kind.
     failing: Option<&'static str>,
 }
@@ -202,9 +215,13 @@ impl Watch<'_> {
     ) -> Infallible {
         let mut known = started.values;
         let mut next = pin!(sleep(jittered(self.interval)));
+        let mut news = self.control.news();
         loop {
+            self.words.speak(&news.borrow_and_update().clone(), session.client()).await;
             tokio::select! {
                 biased;
+                Ok(()) = news.changed() => {}
+                () = sleep(self.words.wait()) => {}
                 Some(wish) = wishes.recv() => fleet.wish(wish, session.client()).await,
                 () = &mut next => {
                     let found = look_again(self.plan, self.client, session).await;
@@ -231,12 +248,16 @@ impl Watch<'_> {
         if self.failing.take().is_some() {
             say("the vault answers again");
         }
+        let number = self.words.number(&found);
+        if !self.follows {
+            return;
+        }
         let changed = changed(known, &found.values);
         if !changed.is_empty() {
             say(&format!("changed in the vault: {}", changed.join(", ")));
         }
         *known = found.values;
-        self.control.values(0, environment).await;
+        self.control.values(0, environment, number).await;
     }
 
     fn failed(&mut self, failed: &Failed) {
