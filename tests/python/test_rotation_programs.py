@@ -2,6 +2,7 @@
 and rotations that go on by that word, or wait for it and say for whom."""
 
 import json
+import re
 import secrets
 import signal
 import subprocess
@@ -12,10 +13,9 @@ import pytest
 
 from agent_host import Agent, prepare, set_role
 from coffre_server import clean_environment
-from keyrings import key, ring
 from supervised import Small, end, wait_until
-from test_rotation_acks import ULID, consumers
 
+ULID = "01J00000000000000000000000"
 CACHE = 'soft = "300ms"\nhard = "1h"\nnegative = "300ms"'
 PATH = "redis/password"
 # Leaves what it got, and stays; a value that ends in "bad" is one that it does not live with.
@@ -43,8 +43,28 @@ def quiet(prepared):
         prepared.call("DELETE", f"atmr/metadata/prod/{path}")
 
 
+def consumers(server) -> list[dict]:
+    """What is said, by everybody."""
+    kv = server.client().secrets.kv.v2
+    folder = f"prod/_rot/ack/{PATH}"
+    answer = server.call("LIST", f"atmr/metadata/{folder}")
+    names = answer.json()["data"]["keys"] if answer.status_code == 200 else []
+    read = [kv.read_secret_version(f"{folder}/{name}", mount_point="atmr", raise_on_deleted_version=True) for name in names]
+    return [found["data"]["data"] for found in read]
+
+
+def ring(epoch: int, **states: str) -> dict:
+    """A ring of keys by their names, which end with their generations."""
+    keys = [{"kid": kid, "gen": int(kid[-1]), "state": state, "mat": secrets.token_urlsafe(32)} for kid, state in states.items()]
+    active = next(entry for entry in keys if entry["state"] == "active")
+    named = {"active": active["kid"], "value": active["mat"], "_w": ULID}
+    return {"schema": "keyring/1", "target": PATH, "epoch": epoch, "keys": keys} | named
+
+
 def put(server, **document) -> None:
-    server.client().secrets.kv.v2.create_or_update_secret(f"prod/{PATH}", document, mount_point="atmr")
+    metadata = server.call("GET", f"atmr/metadata/prod/{PATH}")
+    newest = metadata.json()["data"]["current_version"] if metadata.status_code == 200 else 0
+    server.client().secrets.kv.v2.create_or_update_secret(f"prod/{PATH}", document, cas=newest, mount_point="atmr")
 
 
 def credential(server, epoch: int, gen: int, value: str) -> None:
@@ -52,10 +72,10 @@ def credential(server, epoch: int, gen: int, value: str) -> None:
 
 
 def says(server, service: str) -> tuple | None:
-    """Epoch, generation, whether it stands still: of the one consumer of that service."""
-    found = [ack for ack in consumers(server, PATH, "atmr") if ack["consumer"].split(".")[0] == service]
-    assert len(found) < 2, found
-    return (found[0]["epoch"], found[0]["in_use"], found[0]["frozen"]) if found else None
+    """Epoch, generation, whether it stands still: of the one consumer of that service that is there."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    found = [ack for ack in consumers(server) if ack["consumer"].split(".")[0] == service and ack["expires"] > now]
+    return (found[0]["epoch"], found[0]["in_use"], found[0]["frozen"]) if len(found) == 1 else None
 
 
 def heard(server, service: str, *wanted, seconds: float = 20) -> None:
@@ -63,13 +83,18 @@ def heard(server, service: str, *wanted, seconds: float = 20) -> None:
 
 
 def ends(server, service: str) -> str:
-    return next(ack["expires"] for ack in consumers(server, PATH, "atmr") if ack["consumer"].startswith(service))
+    return next(ack["expires"] for ack in consumers(server) if ack["consumer"].startswith(service))
 
 
 @pytest.fixture
 def agent(binary, prepared, tmp_path):
     with Agent(binary, tmp_path / "agent", prepared, cache=CACHE).identify() as agent:
         yield agent
+
+
+def name(agent: Agent, file: str) -> str:
+    """As people see a file among consumers: the end of its path."""
+    return re.sub("[^A-Za-z0-9-]", "-", f"{agent.run}/{file}"[-40:].lstrip("/"))
 
 
 def template(agent: Agent, contents: str, *more: str) -> str:
@@ -87,7 +112,7 @@ def test_a_file_has_taken_an_epoch_over_when_it_is_in_its_place_and_announced(ag
     contents = '{{ secret("atmr/data/prod/redis/password", "value") }}'
     agent.extra = template(agent, contents, f'command = ["{script}"]')
     agent.start()
-    service = f"{agent.run}/app.conf"[-40:].strip("/").replace("/", "-").replace(".", "-").replace("_", "-")
+    service = name(agent, "app.conf")
     heard(prepared, service, 7, 4, False)
     gate.unlink()
     credential(prepared, 8, 5, "second")
@@ -101,17 +126,15 @@ def test_a_file_has_taken_an_epoch_over_when_it_is_in_its_place_and_announced(ag
 
 
 def test_a_file_that_gets_one_key_of_a_ring_has_not_taken_the_ring_over(agent, prepared):
-    old, new = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    put(prepared, **ring([key(old, 4, "active")], epoch=7, target=PATH))
+    put(prepared, **ring(7, k4="active"))
     other = f'[[template]]\ndestination = "{agent.run}/ring.json"\ncontents = \'\'\'{{{{ document("atmr/data/prod/redis/password") }}}}\'\'\'\n'
     agent.extra = template(agent, '{{ secret("atmr/data/prod/redis/password", "value") }}') + other
     agent.start()
-    name = lambda file: f"{agent.run}/{file}"[-40:].strip("/").replace("/", "-").replace(".", "-").replace("_", "-")
-    heard(prepared, name("app.conf"), 7, 4, False)
-    put(prepared, **ring([key(old, 4, "active"), key(new, 5)], epoch=8, target=PATH))
-    heard(prepared, name("ring.json"), 8, 4, False)
+    heard(prepared, name(agent, "app.conf"), 7, 4, False)
+    put(prepared, **ring(8, k4="active", k5="accept"))
+    heard(prepared, name(agent, "ring.json"), 8, 4, False)
     time.sleep(1)
-    assert says(prepared, name("app.conf")) == (7, 4, False), "it would refuse what the new key signs"
+    assert says(prepared, name(agent, "app.conf")) == (7, 4, False), "it would refuse what the new key signs"
 
 
 def process(agent: Agent, *more: str) -> str:
@@ -151,7 +174,7 @@ def test_without_permission_everything_goes_on(agent, prepared):
         agent.start()
         credential(prepared, 8, 5, "second")
         agent.wait_for(lambda: starts(agent) == ["first", "second"], "the restart", 15)
-        assert consumers(prepared, PATH, "atmr") == []
+        assert consumers(prepared) == []
         assert agent.text().count("does not allow the agent to acknowledge") == 1
     finally:
         prepared.client().sys.create_or_update_policy("atmr-api", POLICY)

@@ -265,6 +265,37 @@ fn values_that_kill_are_reverted_once() {
 }
 
 #[test]
+fn what_is_held_is_what_the_program_has_shown_to_live_with() {
+    let mut world = World::new(policy());
+    assert_eq!(world.machine.holds(), None);
+    world.tell(Event::Begin(Generation(1)));
+    assert_eq!((world.machine.holds(), world.machine.is_current()), (Some(Generation(1)), true));
+    values(&mut world, 2);
+    assert!(!world.machine.is_current(), "the old ones are not the newest");
+    world.pass(secs(2));
+    world.exit(Status::Killed(TERM), false);
+    world.pass(secs(5));
+    assert_eq!((world.started.last(), world.machine.holds()), (Some(&Generation(2)), Some(Generation(1))));
+    world.pass(secs(10));
+    assert_eq!((world.machine.holds(), world.machine.is_current()), (Some(Generation(2)), true));
+    values(&mut world, 3);
+    world.pass(secs(2));
+    world.exit(Status::Killed(TERM), false);
+    for _ in 0..3 {
+        world.pass(secs(3));
+        world.exit(Status::Exited(3), false);
+        world.pass(secs(2));
+    }
+    assert!(world.machine.is_reverted() && world.alive);
+    world.pass(secs(100));
+    assert_eq!((world.machine.holds(), world.machine.is_current()), (Some(Generation(2)), false));
+    let mut world = World::running(Policy { on_change: OnChange::None, ..policy() });
+    values(&mut world, 2);
+    world.pass(secs(60));
+    assert_eq!((world.machine.holds(), world.machine.is_current()), (Some(Generation(1)), false));
+}
+
+#[test]
 fn a_job_that_is_done_is_not_run_again() {
     let mut world = World::running(policy());
     values(&mut world, 2);
