@@ -98,6 +98,8 @@ struct Said {
     /// What was believed of the clock when it was said.
     ahead: i64,
     leaving: bool,
+    /// Nothing is said of it for now.
+    absent: bool,
 }
 
 impl<K: Ord + Clone> Speaker<K> {
@@ -134,7 +136,8 @@ impl<K: Ord + Clone> Speaker<K> {
     /// When to look again.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        if self.busy { None } else { self.said.values().map(|said| said.next).min() }
+        let present = self.said.values().filter(|said| !said.absent || said.leaving);
+        if self.busy { None } else { present.map(|said| said.next).min() }
     }
 
     /// Whether to [`pick`](Self::pick) now.
@@ -152,17 +155,14 @@ impl<K: Ord + Clone> Speaker<K> {
     ) -> Vec<Word<K>> {
         self.changed = false;
         all.truncate(TARGETS);
+        // What is not spoken of any more is looked at when it is again.
+        for (key, said) in &mut self.said {
+            said.absent = !all.iter().any(|(present, _, _)| present == key);
+        }
         let mut words = self.leave(wall);
         for (key, consumer, statement) in all {
             if self.is_news(now, &key, statement) {
                 words.push(self.word(key, consumer, statement, wall));
-            }
-        }
-        // What is not spoken of any more is looked at when it is again.
-        let busy: Vec<&K> = words.iter().map(|word| &word.key).collect();
-        for (key, said) in &mut self.said {
-            if said.next <= now && !busy.contains(&key) {
-                said.next = now.saturating_add(self.soft);
             }
         }
         self.busy = !words.is_empty();
@@ -190,8 +190,9 @@ impl<K: Ord + Clone> Speaker<K> {
             if let Some(trouble) = said.fared(&word, fate, now, soft) {
                 troubles.push(trouble);
             }
-            if said.leaving && fate != Fate::Lost {
-                self.said.remove(&word.key);
+            if said.leaving {
+                // Its name and version are kept, for when it is spoken of again.
+                (said.leaving, said.statement, said.next) = (false, None, now);
             } else if said.ahead.abs_diff(ahead) > OFF && said.statement.is_some() {
                 // It was dated with a clock that is wrong: said again at once.
                 said.next = now;
@@ -205,9 +206,8 @@ impl<K: Ord + Clone> Speaker<K> {
     /// These are spoken of no more: a last word says so.
     pub fn forget(&mut self, gone: impl Fn(&K) -> bool) {
         for (key, said) in &mut self.said {
-            said.leaving |= gone(key);
+            said.leaving |= said.statement.is_some() && gone(key);
         }
-        self.said.retain(|_, said| !said.leaving || said.version > 0 || said.unsure);
         self.changed = true;
     }
 
@@ -262,6 +262,7 @@ impl Said {
             next,
             ahead: 0,
             leaving: false,
+            absent: false,
         }
     }
 

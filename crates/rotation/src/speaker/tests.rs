@@ -106,4 +106,16 @@ fn what_is_forgotten_takes_leave_once() {
     let told = words.into_iter().map(|word| (word, Fate::Written(2))).collect();
     speaker.told(s(1), (Wall::from_secs(5_000), None), told);
     assert!(speaker.pick(s(2), Wall::from_secs(5_001), Vec::new()).is_empty());
+    assert_eq!(speaker.wake_at(), None, "there is nothing to come");
+    let back = speaker.pick(s(3), Wall::from_secs(5_002), of(1, 0)).remove(0);
+    assert_eq!((back.ack.consumer.as_str(), back.cas), ("api.web.b.1", 2), "its name is still its own");
+}
+
+#[test]
+fn what_is_absent_for_a_while_is_said_in_time_when_it_is_back() {
+    let mut speaker = speaker();
+    tell(&mut speaker, 0, 1, 0, Fate::Written(1));
+    assert!(speaker.pick(s(300), Wall::from_secs(1_300), Vec::new()).is_empty());
+    assert!(speaker.wake_at().is_none(), "not a wish that nobody can grant");
+    assert!(tell(&mut speaker, 300, 1, 0, Fate::Written(2)));
 }
