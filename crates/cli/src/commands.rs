@@ -206,7 +206,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "rotate status",
         "[TARGET...]",
         "Show where each secret that rotates stands, and who is waited for.",
-        run::rotate::LOOK,
+        run::rotate::WISH,
         online!(run::rotate::status),
     ),
     row(
@@ -252,6 +252,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         online!(run::rotate::rollback),
     ),
     row("rotate resume", "TARGET", "Go on after a halt.", run::rotate::RESUME, online!(run::rotate::resume)),
+    row(
+        "rotate break-glass",
+        "TARGET",
+        "Read an earlier generation that is not destroyed yet; who and why goes into the history.",
+        run::rotate::BREAK_GLASS,
+        online!(run::rotate::break_glass),
+    ),
     row(
         "rotate freeze",
         "",

@@ -106,6 +106,13 @@ impl World {
         self.lost_output |= self.out.write_all(text.as_bytes()).is_err();
     }
 
+    /// How many characters fit on a line of the result: `COLUMNS`, else what the terminal says; `None`: any number.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let said = self.env.var("COLUMNS").and_then(|text| text.parse().ok());
+        let asked = || rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col.into());
+        said.or_else(|| asked().filter(|_| self.out_is_terminal)).filter(|columns| *columns > 0)
+    }
+
     /// A line of the result, coloured (SGR) where standard output is a terminal.
     pub(crate) fn say_coloured(&mut self, colour: Option<u8>, text: &str) {
         match colour.filter(|_| self.out_is_terminal && self.wants_colour()) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_ambient::{Wall, ids};
 use coffre_rotation::machine::{self, Action, Memory, Next, Outcome, Seen};
-use coffre_rotation::{Phase, Record, RotPolicy, Target as Name, WireDocument, paths};
+use coffre_rotation::{Phase, Record, RotPolicy, Target as Name, WireDocument, check, paths};
 
 use crate::chronicle::Chronicle;
 use crate::gather::{Gathered, gather};
@@ -146,10 +146,11 @@ impl Rotator {
         }
     }
 
-    /// Settings under which an unenabled target begins nothing by itself, and goes on with what a person began.
+    /// Settings under which a target that is not enabled, or that the manifest has made unsafe since, begins nothing by
+    /// itself, and goes on with what a person began.
     pub(crate) fn settings(&self, target: &Rotating, enabled: bool) -> coffre_rotation::Settings {
         let mut settings = target.settings.clone();
-        settings.automatic &= enabled;
+        settings.automatic &= enabled && check::unsound(&target.settings).is_empty();
         settings
     }
 

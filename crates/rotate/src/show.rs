@@ -2,11 +2,12 @@
 
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{self, Next, Seen};
-use coffre_rotation::{HistoryEvent, Phase, Record, Target as Name};
+use coffre_rotation::{HistoryEvent, Phase, Record, Target as Name, check};
 use serde::Serialize;
 
 use crate::chronicle;
 use crate::gather::{Gathered, gather};
+use crate::plan::{self, Planned};
 use crate::{Failure, Rotating, Rotator};
 
 /// Where a target stands.
@@ -52,6 +53,8 @@ pub struct Status {
     pub halt: Option<Stopped>,
     /// Why everything stands still.
     pub frozen: Option<String>,
+    /// What the manifest says that makes it unsafe: the schedule begins nothing because of it.
+    pub forbidden: Vec<String>,
     /// It could not be read: why.
     pub failed: Option<String>,
 }
@@ -84,17 +87,6 @@ pub struct Stopped {
     pub phase: String,
 }
 
-/// One line of a plan.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Planned {
-    /// Which phase.
-    pub phase: String,
-    /// When it begins at the earliest.
-    pub at: Option<String>,
-    /// What happens, and what may hold it up.
-    pub note: String,
-}
-
 impl Rotator {
     /// Where all targets stand; one that cannot be read says so in its line.
     pub async fn status(&self) -> Vec<Status> {
@@ -118,7 +110,7 @@ impl Rotator {
         let settings = self.settings(target, read.enabled);
         let first = self.unwritten(target);
         let record = read.record.value.as_ref().unwrap_or(&first);
-        Ok(plan(&settings, &read, record, self.store.now()))
+        Ok(plan::plan(&settings, &read, record, self.store.now()))
     }
 
     /// The newest `most` events of a target, oldest first, and whether the chain holds.
@@ -196,10 +188,23 @@ fn word(code: &impl Serialize) -> String {
     text.trim_matches('"').to_owned()
 }
 
+impl Status {
+    /// Of something that no engine rotates: what stands in a list beside targets, and why.
+    #[must_use]
+    pub fn of_no_target(target: &str, kind: &str, why: String) -> Self {
+        Self { waits: Some(why), ..empty(target, kind) }
+    }
+}
+
 fn blank(target: &Rotating) -> Status {
+    let forbidden = check::unsound(&target.settings).into_iter().map(|finding| finding.0).collect();
+    Status { forbidden, ..empty(target.name.as_str(), &target.settings.kind.to_string()) }
+}
+
+fn empty(target: &str, kind: &str) -> Status {
     Status {
-        target: target.name.to_string(),
-        kind: target.settings.kind.to_string(),
+        target: target.to_owned(),
+        kind: kind.to_owned(),
         enabled: false,
         phase: Phase::Idle.word().to_owned(),
         phase_since: None,
@@ -218,47 +223,7 @@ fn blank(target: &Rotating) -> Status {
         holder: None,
         halt: None,
         frozen: None,
+        forbidden: Vec::new(),
         failed: None,
     }
-}
-
-/// The phases that are still to come, with the earliest time of each; every wait of the rules is in it.
-fn plan(settings: &coffre_rotation::Settings, read: &Gathered, record: &Record, now: Wall) -> Vec<Planned> {
-    let mut lines = Vec::new();
-    let mut say = |phase: Phase, at: Option<Wall>, note: &str| {
-        lines.push(Planned { phase: phase.to_string(), at: at.map(Wall::rfc3339), note: note.to_owned() });
-    };
-    let ring =
-        matches!(settings.kind, coffre_rotation::Kind::SigningKey | coffre_rotation::Kind::EncryptionKey);
-    let settled = settings.settled(&read.policy);
-    let under_way = record.phase.is_before_promotion();
-    let begin =
-        if under_way { Some(record.phase_since) } else { record.schedule.next_due.map(|due| due.max(now)) };
-    let published = record.gate.as_ref().map(|gate| gate.until).filter(|_| under_way);
-    let promoted =
-        published.or_else(|| begin.map(|at| if ring { at.plus(settled) } else { at })).map(|at| at.max(now));
-    if !under_way {
-        say(Phase::Prepare, begin, "new material is drawn and kept in the record");
-    }
-    if !matches!(record.phase, Phase::Publish | Phase::Promote) {
-        say(Phase::Verify, begin, "it is tried on the consumer's own path");
-    }
-    if ring && record.phase != Phase::Promote {
-        say(Phase::Publish, begin, "consumers accept it; nobody uses it before all have it");
-    }
-    say(Phase::Promote, promoted, "it is the active one");
-    let retire = promoted.map(|at| at.plus(settings.retire_after(&read.policy)));
-    say(Phase::Drain, promoted, "the one before is still accepted, until nothing depends on it");
-    say(Phase::Retire, retire, "the one before is accepted no longer");
-    if settings.kind == coffre_rotation::Kind::EncryptionKey {
-        say(Phase::Reencrypt, retire, "what is under the old key is encrypted anew");
-    }
-    if ring {
-        say(
-            Phase::Destroy,
-            retire.map(|at| at.plus(settings.destroy_hold)),
-            "every stored copy of the old key goes",
-        );
-    }
-    lines
 }

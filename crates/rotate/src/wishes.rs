@@ -33,6 +33,9 @@ impl Rotator {
     /// # Errors
     /// A refusal that says why and what to do; else what could not be read or written.
     pub async fn now(&self, name: &Name, compromised: bool) -> Result<(), Failure> {
+        if !compromised {
+            self.ends(name)?;
+        }
         self.wish(name, || Command::Now { compromised, migration: false }).await
     }
 
@@ -41,7 +44,18 @@ impl Rotator {
     /// # Errors
     /// As [`Rotator::now`].
     pub async fn migrated(&self, name: &Name) -> Result<(), Failure> {
+        self.ends(name)?;
         self.wish(name, || Command::Now { compromised: false, migration: true }).await
+    }
+
+    /// Refuses a key whose tokens end nobody knows when: they would be refused too early.
+    fn ends(&self, name: &Name) -> Result<(), Failure> {
+        let advice =
+            "Correct coffre.toml; or, if everybody may be logged out, use `coffre rotate now -compromised`.";
+        match check::endless(&self.target(name)?.settings) {
+            Some(finding) => Err(Failure::config(format!("{name}: {}", finding.0)).advise(advice)),
+            None => Ok(()),
+        }
     }
 
     /// Takes back what was begun and not promoted.
@@ -101,6 +115,15 @@ impl Rotator {
     /// What could not be read or written.
     pub async fn freeze(&self, why: &str) -> Result<(), Failure> {
         self.switch(true, why).await
+    }
+
+    /// Why the environment is frozen; `None`: it is not.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub async fn frozen(&self) -> Result<Option<String>, Failure> {
+        let held: Held<Freeze> = self.store.read(&paths::freeze(&self.environment)).await?;
+        Ok(held.value.filter(|freeze| freeze.frozen).map(|freeze| freeze.why))
     }
 
     /// Takes a freeze back.

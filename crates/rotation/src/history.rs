@@ -45,6 +45,8 @@ pub enum EventKind {
     EpochReset,
     /// Somebody else took over.
     TakenOver,
+    /// A person read material that is no longer in use.
+    Revealed,
 }
 
 /// Something that happened, without material.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_process_lifetime: Option<Duration>,
     /// Consumers that read only when they start, and neither acknowledge nor end in time.
     pub frozen: Vec<String>,
+    /// Consumers that read only when they start, and whose supervisor restarts them and acknowledges.
+    pub restarted: Vec<String>,
     /// Every consumer acknowledges: gates open as soon as all have.
     pub all_acknowledge: bool,
     /// So long a gate is waited for, then HALT.
@@ -68,6 +70,7 @@ impl Settings {
             grace: Duration::from_secs(3_600),
             max_process_lifetime: None,
             frozen: Vec::new(),
+            restarted: Vec::new(),
             all_acknowledge: false,
             gate_deadline: Duration::from_secs(86_400),
             retry_for: Duration::from_secs(86_400),

@@ -208,6 +208,8 @@ pub struct Journal {
     queue: Vec<Queued>,
     /// Everything that ever was on the queue.
     queued: Vec<Queued>,
+    /// Since when each variable is on the queue.
+    since: BTreeMap<String, Wall>,
 }
 
 impl Journal {
@@ -217,8 +219,15 @@ impl Journal {
         let io = |cause| JournalError::Io { path: path.clone(), cause };
         let content = sink.content().map_err(io)?;
         let (lines, torn_at) = whole_lines(&content);
-        let mut journal =
-            Self { sink, next: 1, last_hash: String::new(), runs: vec![], queue: vec![], queued: vec![] };
+        let mut journal = Self {
+            sink,
+            next: 1,
+            last_hash: String::new(),
+            runs: vec![],
+            queue: vec![],
+            queued: vec![],
+            since: BTreeMap::new(),
+        };
         let mut good = 0;
         for (number, line) in lines.iter().enumerate() {
             match journal.read_line(line) {
@@ -250,9 +259,18 @@ impl Journal {
         &self.queue
     }
 
+    /// Since when a variable waits to be rotated: what was rotated before does not count.
+    #[must_use]
+    pub fn waits_since(&self, name: &str) -> Option<Wall> {
+        self.since.get(name).copied().filter(|_| self.queue.iter().any(|queued| queued.name == name))
+    }
+
     fn fold(&mut self, line: u64, at: Wall, event: &Event) {
         Run::fold(&mut self.runs, line, at, event);
         queue::fold(&mut self.queue, event);
+        if let Event::Queued { items } = event {
+            self.since.extend(items.iter().map(|item| (item.name.clone(), at)));
+        }
         if let Event::Begin { .. } = event {
             // A secret that was rotated and stands in a file again is exposed again.
             self.queued.clone_from(&self.queue);

@@ -22,7 +22,8 @@ pub fn settings_of(target: &Target<'_>) -> Result<Settings, Failure> {
     };
     let length = |period: &Option<Period>| period.as_ref().map(Period::length);
     // What only starts its processes anew follows in time if all of them do.
-    let frozen: Vec<_> = target.frozen_consumers().filter(|(_, consumer)| !consumer.acknowledges).collect();
+    let (restarted, frozen): (Vec<_>, Vec<_>) =
+        target.frozen_consumers().partition(|(_, consumer)| consumer.acknowledges);
     let lifetimes = frozen.iter().filter_map(|(_, consumer)| length(&consumer.max_process_lifetime));
     let own = length(&rotation.max_process_lifetime);
     let lasting = |(_, consumer): &&(&str, &coffre_manifest::rotation::Consumer)| {
@@ -45,6 +46,7 @@ pub fn settings_of(target: &Target<'_>) -> Result<Settings, Failure> {
         grace: target.grace(),
         max_process_lifetime: lifetimes.chain(own).max(),
         frozen: frozen.iter().filter(lasting).map(|(name, _)| (*name).to_owned()).collect(),
+        restarted: restarted.iter().map(|(name, _)| (*name).to_owned()).collect(),
         gate_deadline: target.gate_deadline(),
         destroy_hold: target.destroy_hold(),
         group: target.group().map(str::to_owned),

@@ -138,6 +138,7 @@ pub(super) const fn word(event: EventKind) -> &'static str {
         EventKind::Abandoned => "abandoned",
         EventKind::EpochReset => "epoch_reset",
         EventKind::TakenOver => "taken_over",
+        EventKind::Revealed => "revealed",
     }
 }
 
@@ -161,6 +162,7 @@ const fn sentence(event: EventKind) -> &'static str {
         EventKind::Abandoned => "gave up new material and made other",
         EventKind::EpochReset => "had its epoch confirmed after a restored server",
         EventKind::TakenOver => "is rotated by another rotator now",
+        EventKind::Revealed => "had an earlier credential read by a person",
     }
 }
 

@@ -123,12 +123,16 @@ impl Target for ExternalKey {
             let key = SecretText::from(material.expose().trim_end_matches(['\r', '\n']));
             // EXPOSE: its form is looked at.
             if key.is_empty() || key.len() > LONGEST || key.expose().chars().any(|each| each == '\0') {
-                return Err(Failure::permanent("the key is empty, longer than 64 KiB, or has a zero byte"));
+                let what = "the key is empty, longer than 64 KiB, or has a zero byte";
+                return Err(Failure::permanent(what)
+                    .advise("Nothing was changed. Give the key as the service shows it, and nothing else."));
             }
             // EXPOSE: compared in constant time.
             let same = self.key_of(at.document).is_ok_and(|active| active.ct_eq(key.expose().as_bytes()));
             if same {
-                return Err(Failure::permanent("that is the key which is in use already"));
+                return Err(Failure::permanent("that is the key which is in use already").advise(
+                    "Nothing was changed. Have another one issued by the service, then provide that.",
+                ));
             }
             Ok(Pending { gen_no: at.next_gen(), principal: None, material: key, created: at.now })
         })

@@ -31,6 +31,13 @@ pub enum Command {
     Provide(Pending),
     /// The old key is revoked at its issuer; the negative probe follows.
     ConfirmRevoked,
+    /// Note that a person reads material of an earlier generation, before they do.
+    Reveal {
+        /// Its number.
+        gen_no: u64,
+        /// Why.
+        why: String,
+    },
     /// The active credential does not work. `working`: a generation on its way out that does.
     Drift {
         /// Its number.
@@ -61,6 +68,7 @@ pub fn command(seen: &Seen<'_>, wish: Command) -> Result<Box<Record>, Refused> {
         Command::EpochReset { fence } => reset(&mut record, seen, fence)?,
         Command::Provide(pending) => provide(&mut record, seen, pending)?,
         Command::ConfirmRevoked => confirm(&mut record, seen)?,
+        Command::Reveal { gen_no, why } => finish::revealed(&mut record, seen, gen_no, why),
         Command::Drift { working } => drift(&mut record, seen, working)?,
     }
     Ok(record)

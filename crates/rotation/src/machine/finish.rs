@@ -560,6 +560,13 @@ pub(super) fn note(
     record.remember(happening);
 }
 
+/// Each reading is an event of its own.
+pub(super) fn revealed(record: &mut Record, seen: &Seen<'_>, gen_no: u64, why: String) {
+    let mut event = happening(record, seen, EventKind::Revealed, Some(gen_no), why);
+    event.dedupe = format!("{}/{}", event.dedupe, seen.now.nanos());
+    record.remember(event);
+}
+
 fn happening(
     record: &Record,
     seen: &Seen<'_>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use coffre_ambient::{SystemClock, Wall};
 use coffre_client::Client;
-use coffre_manifest::Manifest;
 use coffre_manifest::rotation::TargetKind;
+use coffre_manifest::{Dynamic, Manifest};
 use coffre_migrate::State;
 use coffre_rotate::notify::Notifier;
 use coffre_rotate::{ClientKv, FailureKind, Kv, Rotator, Status};
@@ -18,12 +18,15 @@ use crate::args::global::variable;
 use crate::call::Call;
 use crate::connect;
 use crate::outcome::Failure;
+use crate::recommend;
 use crate::run::migrate;
 
 /// The engine, and what a command needs around it.
 pub(super) struct Desk {
     pub(super) manifest: Manifest,
     pub(super) environment: String,
+    /// Where the manifest is.
+    pub(super) directory: PathBuf,
     pub(super) rotator: Rotator,
     pub(super) notifier: Arc<Notifier>,
     kv: Arc<dyn Kv>,
@@ -45,7 +48,8 @@ impl Desk {
         let given = given.or_else(|| variable(call.world.env.as_ref(), "MANIFEST")).map(PathBuf::from);
         let here =
             std::env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
-        let (_, manifest) = place::manifest(given, &here)?;
+        let (directory, manifest) = place::manifest(given, &here)?;
+        let directory = here.join(directory);
         let environment = migrate::environment(call, &manifest)?;
         let session = Session::log_in(call).await?;
         let current = Arc::clone(&session.current);
@@ -53,30 +57,86 @@ impl Desk {
         let kv = Arc::new(ClientKv::new(client, manifest.mount(), Arc::new(SystemClock)));
         let opened = Engine::open(manifest, environment, kv, "").await;
         let Engine { rotator, notifier, manifest, environment, kv, .. } = opened.map_err(failed)?;
-        Ok(Self { manifest, environment, rotator, notifier, kv, session })
+        Ok(Self { manifest, environment, directory, rotator, notifier, kv, session })
     }
 
     /// The target that a person means: its path, or a variable that reads it.
     pub(super) fn name(&self, given: &str) -> Result<Name, Failure> {
-        let targets = self.manifest.targets();
-        let Some(target) = self.manifest.target(given) else {
-            let known: Vec<&str> = targets.iter().map(|target| target.path()).take(20).collect();
-            let known = if known.is_empty() {
-                "nothing: no entry has a rotation".to_owned()
-            } else {
-                known.join(", ")
-            };
+        let target = self.manifest.target(given).ok_or_else(|| self.unknown(given))?;
+        if let Some(dynamic) = target.dynamic() {
             return Err(Failure::local(format!(
-                "nothing that rotates is called {given}; the manifest has {known}"
-            )));
-        };
-        if target.kind() == TargetKind::Dynamic {
-            return Err(Failure::local(format!(
-                "the credentials at {} are made on demand: whoever holds their lease replaces them, and `lease revoke` ends them early",
-                target.path()
+                "the credentials at {} are made on demand: whoever holds their lease replaces them. `lease revoke -prefix {}/creds/{}` ends all of them early",
+                target.path(),
+                dynamic.mount(),
+                dynamic.role
             )));
         }
         Name::new(target.path()).map_err(|error| Failure::local(error.to_string()))
+    }
+
+    /// The paths of what a person wants to see, dynamic credentials too.
+    pub(super) fn paths(&self, given: &[String]) -> Result<Vec<String>, Failure> {
+        let path = |given: &String| {
+            let target = self.manifest.target(given).ok_or_else(|| self.unknown(given))?;
+            Ok(target.path().to_owned())
+        };
+        given.iter().map(path).collect()
+    }
+
+    /// Why a name means nothing that rotates, and what was probably meant.
+    fn unknown(&self, given: &str) -> Failure {
+        if let Some(entry) = self.manifest.entries().iter().find(|entry| entry.name == given) {
+            return Failure::local(match &entry.path {
+                Some(_) => format!(
+                    "{given} does not rotate; add rotation = {{ mode = \"manual\" }} to [secret.{given}] in coffre.toml"
+                ),
+                None => format!("{given} is composed of other variables: what it is composed of rotates"),
+            });
+        }
+        let targets = self.manifest.targets();
+        if targets.is_empty() {
+            return Failure::local(format!(
+                "nothing that rotates is called {given}: no entry of coffre.toml has a rotation"
+            ));
+        }
+        let known =
+            targets.iter().flat_map(|target| std::iter::once(target.path()).chain(target.variables()));
+        // As `kv` writes it: with the mount and the environment.
+        let bare = [self.manifest.mount(), "data", self.environment.as_str()]
+            .into_iter()
+            .fold(given.trim_matches('/'), |rest, part| {
+                rest.strip_prefix(part).and_then(|rest| rest.strip_prefix('/')).unwrap_or(rest)
+            });
+        let close =
+            targets.iter().find(|target| target.path() == bare).map(coffre_manifest::rotation::Target::path);
+        if let Some(close) = close.or_else(|| recommend::similar(given, known)) {
+            return Failure::local(format!("nothing that rotates is called {given}; did you mean {close}?"));
+        }
+        let known: Vec<&str> = targets.iter().map(|target| target.path()).take(20).collect();
+        Failure::local(format!(
+            "nothing that rotates is called {given}; the manifest has {}",
+            known.join(", ")
+        ))
+    }
+
+    /// Credentials that an engine of the server makes on demand, as lines beside the targets.
+    pub(super) fn leased(&self) -> Vec<Status> {
+        let targets = self.manifest.targets();
+        let leased = targets.iter().filter_map(|target| Some((target, target.dynamic()?)));
+        let line = |(target, dynamic): (&coffre_manifest::rotation::Target<'_>, &Dynamic)| {
+            let here = self.manifest.is_dynamic_in(dynamic, &self.environment);
+            let why = match here {
+                true => format!(
+                    "made on demand by {}/creds/{}, for {}: whoever holds the lease renews and replaces it",
+                    dynamic.mount(),
+                    dynamic.role,
+                    dynamic.ttl
+                ),
+                false => "made on demand elsewhere; in this environment the document holds it, and a person changes it".to_owned(),
+            };
+            Status { enabled: here, ..Status::of_no_target(target.path(), TargetKind::Dynamic.word(), why) }
+        };
+        leased.map(line).collect()
     }
 
     /// What the schedule starts.
@@ -108,10 +168,14 @@ impl Desk {
         }
         let Some(state) = self.state(call) else { return Ok(()) };
         let mut journal = state.journal().map_err(|error| Failure::local(error.to_string()))?;
-        // The engine never takes a record over from before a migration: what it promoted replaced the migrated value.
-        for line in lines.iter().filter(|line| line.last.is_some()) {
-            let Some(target) = self.manifest.target(&line.target) else { continue };
-            for variable in target.variables().into_iter().filter(|name| queued.iter().any(|q| q == name)) {
+        for line in lines {
+            let (Some(target), Some(last)) = (self.manifest.target(&line.target), time(&line.last)) else {
+                continue;
+            };
+            // What was promoted before the migration was migrated itself.
+            let replaced = |name: &&str| journal.waits_since(name).is_some_and(|since| last > since);
+            let variables: Vec<&str> = target.variables().into_iter().filter(replaced).collect();
+            for variable in variables {
                 journal.rotated(&SystemClock, variable).map_err(|error| Failure::local(error.to_string()))?;
                 call.world
                     .tell(&format!("{variable} was rotated; `migrate status` does not list it any more."));
@@ -167,7 +231,7 @@ impl Desk {
 
     /// The engine and what keeps it logged in, apart.
     pub(super) fn into_parts(self) -> (Engine, Session) {
-        let Self { manifest, environment, rotator, notifier, kv, session } = self;
+        let Self { manifest, environment, rotator, notifier, kv, session, .. } = self;
         (Engine { rotator, notifier, manifest, environment, kv, place: "" }, session)
     }
 }

@@ -2,9 +2,13 @@
 
 mod desk;
 pub(crate) mod engine;
+mod extensions;
+mod plan;
 mod service;
 mod show;
+mod times;
 
+use coffre_rotate::Status;
 use coffre_rotation::Target as Name;
 use coffre_secret::SecretText;
 
@@ -31,9 +35,9 @@ const STATE: Flag = Flag::one(
 );
 const JSON: Flag = Flag::switch("json", "Print JSON, as -format=json does.");
 
-/// `rotate status`, `rotate plan`, `rotate disable`, …
+/// `rotate plan`, `rotate disable`, …
 pub(crate) const LOOK: &[Flag] = &[MANIFEST, ENVIRONMENT, JSON];
-/// `rotate undo`, `rotate rollback`, …
+/// `rotate status`, `rotate undo`, `rotate rollback`, …
 pub(crate) const WISH: &[Flag] = &[MANIFEST, ENVIRONMENT, STATE, JSON];
 /// `rotate now`
 pub(crate) const NOW: &[Flag] = &[
@@ -67,6 +71,14 @@ pub(crate) const RESUME: &[Flag] = &[
         "The server was restored from a snapshot, and that is known: go on from there.",
     ),
 ];
+/// `rotate break-glass`
+pub(crate) const BREAK_GLASS: &[Flag] = &[
+    MANIFEST,
+    ENVIRONMENT,
+    STATE,
+    Flag::one("generation", "Which generation, as `rotate history` numbers them."),
+    Flag::one("why", "Why, for whoever reads the history."),
+];
 /// `rotate freeze`
 pub(crate) const FREEZE: &[Flag] =
     &[MANIFEST, ENVIRONMENT, JSON, Flag::one("why", "Why, for whoever wonders.")];
@@ -85,12 +97,19 @@ const LONGEST: u64 = 65_536;
 /// Where all targets stand.
 pub(crate) async fn status(call: &mut Call) -> Outcome {
     let desk = Desk::open(call).await?;
-    let chosen = call.rest(0).iter().map(|name| desk.name(name)).collect::<Result<Vec<_>, _>>()?;
+    let chosen = desk.paths(&call.rest(0))?;
     let mut lines = desk.rotator.status().await;
-    lines.retain(|line| chosen.is_empty() || chosen.iter().any(|name| name.as_str() == line.target));
-    let unread = lines.iter().any(|line| line.failed.is_some());
+    desk.settle(call, &lines)?;
+    lines.extend(desk.leased());
+    lines.retain(|line| chosen.is_empty() || chosen.contains(&line.target));
     show::status(call, &desk, &lines)?;
-    Ok(if unread { Exit::SERVER } else { Exit::DONE })
+    Ok(exit(&lines))
+}
+
+/// 2 if one of them needs a person: it stands still, or it could not be read.
+fn exit(lines: &[Status]) -> Exit {
+    let needs = lines.iter().any(|line| line.halt.is_some() || line.failed.is_some());
+    if needs { Exit::SERVER } else { Exit::DONE }
 }
 
 /// What the next rotation of a target will do, and when.
@@ -100,7 +119,7 @@ pub(crate) async fn plan(call: &mut Call) -> Outcome {
     let name = desk.name(&name)?;
     let lines = desk.rotator.plan(&name).await.map_err(failed)?;
     let status = desk.rotator.status().await.into_iter().find(|line| line.target == name.as_str());
-    show::plan(call, &name, &lines, status.as_ref())
+    plan::show(call, &name, &lines, status.as_ref())
 }
 
 /// What happened to a target.
@@ -212,6 +231,24 @@ pub(crate) async fn resume(call: &mut Call) -> Outcome {
     go_on(call, &desk, &[name]).await
 }
 
+/// Shows material that is no longer in use, after writing down who reads it and why.
+pub(crate) async fn break_glass(call: &mut Call) -> Outcome {
+    let name = call.only_arg()?;
+    let generation =
+        call.parsed.one("generation").and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Failure::local("which generation? `rotate history` numbers them: -generation=3")
+        })?;
+    let why = call.parsed.one("why").unwrap_or_default().to_owned();
+    let desk = Desk::open(call).await?;
+    let name = desk.name(&name)?;
+    let material = desk.rotator.break_glass(&name, generation, &why).await.map_err(failed)?;
+    desk.notifier.flush(FLUSH).await;
+    call.world.warn(&format!("Generation {generation} of {name}; that it was read stands in the history."));
+    // EXPOSE: shown to the person who asked for it, which the command exists for.
+    call.world.say(material.expose());
+    Ok(Exit::DONE)
+}
+
 /// Stops everything.
 pub(crate) async fn freeze(call: &mut Call) -> Outcome {
     call.expect_args(0, 0)?;
@@ -229,6 +266,10 @@ pub(crate) async fn freeze(call: &mut Call) -> Outcome {
 pub(crate) async fn unfreeze(call: &mut Call) -> Outcome {
     call.expect_args(0, 0)?;
     let desk = Desk::open(call).await?;
+    if desk.rotator.frozen().await.map_err(failed)?.is_none() {
+        call.world.say(&format!("Rotation in {} was not frozen; nothing was changed.", desk.environment));
+        return Ok(Exit::DONE);
+    }
     desk.rotator.unfreeze().await.map_err(failed)?;
     call.world.say(&format!("Rotation in {} goes on.", desk.environment));
     Ok(Exit::DONE)
@@ -242,7 +283,15 @@ pub(crate) async fn enable(call: &mut Call) -> Outcome {
     if names.is_empty() {
         names = desk.automatic();
     }
-    let findings = desk.rotator.enable(&names, check).await.map_err(failed)?;
+    if names.is_empty() {
+        return Err(Failure::local(
+            "nothing rotates by itself: no entry of coffre.toml has rotation with mode = \"automatic\"; add it, or name targets",
+        ));
+    }
+    let unaware = extensions::findings(&desk, &names)?;
+    // Nothing is written if there is any finding, whosever it is.
+    let mut findings = desk.rotator.enable(&names, check || !unaware.is_empty()).await.map_err(failed)?;
+    findings.extend(unaware);
     show::enabled(call, &desk, &names, &findings, check)
 }
 
@@ -271,9 +320,8 @@ async fn go_on(call: &mut Call, desk: &Desk, names: &[Name]) -> Outcome {
     let mut lines = desk.rotator.status().await;
     lines.retain(|line| names.iter().any(|name| name.as_str() == line.target));
     desk.settle(call, &lines)?;
-    let halted = lines.iter().any(|line| line.halt.is_some() || line.failed.is_some());
     show::status(call, desk, &lines)?;
-    Ok(if halted { Exit::SERVER } else { Exit::DONE })
+    Ok(exit(&lines))
 }
 
 /// `-compromised` logs everybody out: that is said, and the target's name typed.
@@ -321,9 +369,12 @@ fn value(call: &mut Call) -> Result<SecretText, Failure> {
     // EXPOSE: a line end is cut off; wrapped again.
     let bare = text.expose();
     let bare = bare.strip_suffix('\n').map_or(bare.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if bare.is_empty() || text.len() as u64 > LONGEST {
+    if bare.is_empty() {
+        return Err(Failure::local("no new value came in; give it on standard input, or with -fd"));
+    }
+    if text.len() as u64 > LONGEST {
         return Err(Failure::local(
-            "the new value is empty, or longer than 64 KiB; give it on standard input",
+            "the new value is longer than 64 KiB: that is no key; nothing was changed",
         ));
     }
     Ok(SecretText::from(bare))

@@ -1,11 +1,12 @@
 //! How rotation looks: a table for people, JSON for scripts. No material is in what is shown.
 
-use coffre_ambient::{Clock as _, SystemClock, Wall};
-use coffre_rotate::{Finding, Planned, Status};
+use coffre_ambient::Wall;
+use coffre_rotate::{Finding, Status};
 use coffre_rotation::{HistoryEvent, Target as Name};
 use serde_json::json;
 
 use super::desk::{Desk, time};
+use super::times::Times;
 use crate::args::global::Format;
 use crate::call::Call;
 use crate::outcome::{Exit, Outcome};
@@ -20,22 +21,16 @@ pub(super) fn status(call: &mut Call, desk: &Desk, lines: &[Status]) -> Outcome 
     if wants_json(call) {
         return json(call, &json!({ "environment": desk.environment, "targets": lines }));
     }
-    let now = SystemClock.wall();
-    let heading = ["TARGET", "KIND", "ROTATES", "PHASE", "GENERATION", "LAST", "DUE", "WAITS FOR"];
-    let rows: Vec<Vec<String>> = lines.iter().map(|line| row(line, now)).collect();
-    let table = render::table(&heading, rows);
-    let mut shown = table.lines();
-    for head in shown.by_ref().take(2) {
-        call.world.say(head);
+    let times = Times::of(call.world.env.as_ref());
+    for (text, line) in table(call, &times, lines) {
+        call.world.say_coloured(line.and_then(|line| colour(line, times.now)), &text);
     }
-    for (text, line) in shown.zip(lines) {
-        call.world.say_coloured(colour(line, now), text);
-    }
-    if lines.is_empty() {
-        call.world.say("nothing: no entry of coffre.toml has a rotation");
+    match lines {
+        [] => call.world.say("nothing: no entry of coffre.toml has a rotation"),
+        _ => call.world.say(&format!("\nTimes are those of {}.", times.zone())),
     }
     for line in lines {
-        needs(call, line);
+        needs(call, &times, line);
     }
     if let Some(why) = lines.iter().find_map(|line| line.frozen.as_ref()) {
         call.world
@@ -44,7 +39,42 @@ pub(super) fn status(call: &mut Call, desk: &Desk, lines: &[Status]) -> Outcome 
     Ok(Exit::DONE)
 }
 
-fn row(line: &Status, now: Wall) -> Vec<String> {
+const HEADING: [&str; 8] = ["TARGET", "KIND", "ROTATES", "PHASE", "GENERATION", "LAST", "DUE", "WAITS FOR"];
+/// What is left out where the terminal is narrow, one after the other.
+const LEFT_OUT: [&[usize]; 4] = [&[], &[1], &[1, 5], &[1, 2, 5]];
+
+/// The lines of the table, with the target that each is about.
+fn table<'l>(call: &Call, times: &Times, lines: &'l [Status]) -> Vec<(String, Option<&'l Status>)> {
+    let rows: Vec<Vec<String>> = lines.iter().map(|line| row(line, times)).collect();
+    let room = call.world.columns();
+    for left_out in LEFT_OUT {
+        let kept = |cells: &[String]| -> Vec<String> {
+            let cells = cells.iter().enumerate().filter(|(at, _)| !left_out.contains(at));
+            cells.map(|(_, cell)| cell.clone()).collect()
+        };
+        let heading = HEADING.map(str::to_owned);
+        let heading = kept(&heading);
+        let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
+        let text = render::table(&heading, rows.iter().map(|row| kept(row)).collect());
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        if room.is_none_or(|room| widest <= room) {
+            let about = [None, None].into_iter().chain(lines.iter().map(Some));
+            return text.lines().map(str::to_owned).zip(about).collect();
+        }
+    }
+    lines.iter().zip(&rows).flat_map(|(line, row)| card(line, row)).collect()
+}
+
+/// One target under the other, where no table fits.
+fn card<'l>(line: &'l Status, row: &[String]) -> Vec<(String, Option<&'l Status>)> {
+    let mut card = vec![(line.target.clone(), Some(line))];
+    for (name, cell) in HEADING.iter().zip(row).skip(1).filter(|(_, cell)| *cell != "-") {
+        card.push((format!("  {:<11} {cell}", name.to_lowercase()), None));
+    }
+    card
+}
+
+fn row(line: &Status, times: &Times) -> Vec<String> {
     let generation = match (line.active, line.pending) {
         (0, None) => "-".to_owned(),
         (active, None) => active.to_string(),
@@ -52,26 +82,41 @@ fn row(line: &Status, now: Wall) -> Vec<String> {
     };
     let old = line.retiring.iter().map(|old| format!("{} {}", old.generation, old.phase)).collect::<Vec<_>>();
     let generation = if old.is_empty() { generation } else { format!("{generation} ({})", old.join(", ")) };
+    let leased = is_leased(line);
+    let never = if leased { "-" } else { "never" };
     vec![
         line.target.clone(),
         line.kind.clone(),
-        (if line.enabled { "by itself" } else { "when asked" }).to_owned(),
-        line.phase.clone(),
+        rotates(line).to_owned(),
+        if leased { "-".to_owned() } else { line.phase.clone() },
         generation,
-        time(&line.last).map_or_else(|| "never".to_owned(), |at| ago(at, now)),
-        time(&line.next).map_or_else(|| "-".to_owned(), |at| ahead(at, now)),
-        waits(line),
+        time(&line.last).map_or_else(|| never.to_owned(), |at| times.ago(at)),
+        time(&line.next).map_or_else(|| "-".to_owned(), |at| times.due(at)),
+        waits(line, times),
     ]
 }
 
+fn is_leased(line: &Status) -> bool {
+    line.kind == coffre_rotation::Kind::Dynamic.to_string()
+}
+
+fn rotates(line: &Status) -> &'static str {
+    match (is_leased(line), line.enabled) {
+        (true, true) => "by lease",
+        (false, true) if !line.forbidden.is_empty() => "refused",
+        (false, true) => "by itself",
+        (_, false) => "when asked",
+    }
+}
+
 /// Who or what blocks, in a few words.
-fn waits(line: &Status) -> String {
+fn waits(line: &Status, times: &Times) -> String {
     if line.failed.is_some() || line.halt.is_some() {
         return "a person".to_owned();
     }
     match line.consumers.as_slice() {
         [] if line.phase == "IDLE" => "-".to_owned(),
-        [] => line.until.as_deref().map_or_else(|| "-".to_owned(), str::to_owned),
+        [] => time(&line.until).map_or_else(|| "-".to_owned(), |at| times.minute(at)),
         [one] => one.clone(),
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
@@ -81,7 +126,10 @@ fn colour(line: &Status, now: Wall) -> Option<u8> {
     let late = time(&line.deadline).or_else(|| time(&line.next)).is_some_and(|at| at < now);
     if line.halt.is_some() || line.failed.is_some() {
         Some(RED)
-    } else if !line.consumers.is_empty() || (late && line.phase == "IDLE") {
+    } else if !line.consumers.is_empty()
+        || (line.enabled && !line.forbidden.is_empty())
+        || (late && line.phase == "IDLE")
+    {
         Some(YELLOW)
     } else if line.phase != "IDLE" {
         Some(GREEN)
@@ -91,15 +139,22 @@ fn colour(line: &Status, now: Wall) -> Option<u8> {
 }
 
 /// What a person has to do about a target, and all who are waited for.
-fn needs(call: &mut Call, line: &Status) {
+fn needs(call: &mut Call, times: &Times, line: &Status) {
     if let Some(failed) = &line.failed {
         call.world.complain(&format!("\n{}: {failed}", line.target));
     }
     if let Some(halt) = &line.halt {
+        let since = Wall::parse(&halt.since).map_or_else(|| halt.since.clone(), |at| times.minute(at));
         call.world.complain(&format!(
-            "\n{} stands still in {} since {}: {}\n  {}",
-            line.target, halt.phase, halt.since, halt.why, halt.advice
+            "\n{} stands still in {} since {since}: {}\n  {}",
+            line.target, halt.phase, halt.why, halt.advice
         ));
+    }
+    for sentence in line.forbidden.iter().filter(|_| line.enabled) {
+        call.world.complain(&format!("\n{}: {sentence}", line.target));
+    }
+    if is_leased(line) {
+        call.world.say(&format!("\n{}: {}", line.target, line.waits.as_deref().unwrap_or_default()));
     }
     if line.phase != "IDLE"
         && let Some(why) = line.waits.as_ref().filter(|_| line.halt.is_none())
@@ -111,26 +166,6 @@ fn needs(call: &mut Call, line: &Status) {
     }
 }
 
-/// `rotate plan`
-pub(super) fn plan(call: &mut Call, name: &Name, lines: &[Planned], status: Option<&Status>) -> Outcome {
-    let consumers = status.map(|status| status.consumers.clone()).unwrap_or_default();
-    if wants_json(call) {
-        return json(call, &json!({ "target": name.as_str(), "phases": lines, "waits_for": consumers }));
-    }
-    let rows = lines.iter().map(|line| {
-        let at = line.at.clone().unwrap_or_else(|| "when asked".to_owned());
-        vec![line.phase.clone(), at, line.note.clone()]
-    });
-    call.world.say(&render::table(&["PHASE", "AT THE EARLIEST", "WHAT HAPPENS"], rows.collect()));
-    if !consumers.is_empty() {
-        call.world.say("\nIt waits for:");
-        for consumer in &consumers {
-            call.world.say(&format!("  {consumer}"));
-        }
-    }
-    Ok(Exit::DONE)
-}
-
 /// `rotate history`
 pub(super) fn history(call: &mut Call, name: &Name, events: &[HistoryEvent], holds: bool) -> Outcome {
     let exit = if holds { Exit::DONE } else { Exit::SERVER };
@@ -138,6 +173,7 @@ pub(super) fn history(call: &mut Call, name: &Name, events: &[HistoryEvent], hol
         json(call, &json!({ "target": name.as_str(), "chain_holds": holds, "events": events }))?;
         return Ok(exit);
     }
+    let times = Times::of(call.world.env.as_ref());
     if events.is_empty() {
         call.world.say(&format!("nothing has happened to {name} yet"));
     } else {
@@ -148,7 +184,7 @@ pub(super) fn history(call: &mut Call, name: &Name, events: &[HistoryEvent], hol
             let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or("?").to_owned();
             vec![
                 event.seq.to_string(),
-                what.at.rfc3339(),
+                times.second(what.at),
                 word,
                 generation,
                 what.actor.clone(),
@@ -156,6 +192,7 @@ pub(super) fn history(call: &mut Call, name: &Name, events: &[HistoryEvent], hol
             ]
         });
         call.world.say(&render::table(&["#", "WHEN", "WHAT", "GENERATION", "WHO", "NOTE"], rows.collect()));
+        call.world.say(&format!("\nTimes are those of {}.", times.zone()));
     }
     if !holds {
         call.world.complain(
@@ -195,32 +232,11 @@ pub(super) fn enabled(
     Ok(exit)
 }
 
-fn ago(at: Wall, now: Wall) -> String {
-    format!("{} ago", span(now.since(at).as_secs()))
-}
-
-fn ahead(at: Wall, now: Wall) -> String {
-    match at > now {
-        true => format!("in {}", span(at.since(now).as_secs())),
-        false => format!("{} late", span(now.since(at).as_secs())),
-    }
-}
-
-/// One unit, rounded down: what a glance needs.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-fn wants_json(call: &Call) -> bool {
+pub(super) fn wants_json(call: &Call) -> bool {
     call.parsed.on("json") || call.format == Format::Json
 }
 
-fn json(call: &mut Call, value: &serde_json::Value) -> Outcome {
+pub(super) fn json(call: &mut Call, value: &serde_json::Value) -> Outcome {
     call.world.say(&format!("{value:#}"));
     Ok(Exit::DONE)
 }
