@@ -150,15 +150,17 @@ impl Vault for ServerVault {
 
 impl ServerVault {
     /// Whether a mount holds anything but what running programs say of themselves for rotations
-    /// (`<environment>/_rot/ack/`): that ends with them, and may go with the mount.
+    /// (`<environment>/_rot/ack/`) and to each other (`rollout/`): that ends with them, and may go with the mount.
     async fn holds_documents(&self, mount: &str) -> Result<bool, VaultError> {
         for environment in self.client.kv2_list(mount, "").await? {
             if !environment.ends_with('/') {
                 return Ok(true);
             }
-            if self.client.kv2_list(mount, &environment).await? != ["_rot/"]
-                || self.client.kv2_list(mount, &format!("{environment}_rot")).await? != ["ack/"]
-            {
+            if self.client.kv2_list(mount, &environment).await? != ["_rot/"] {
+                return Ok(true);
+            }
+            let kept = self.client.kv2_list(mount, &format!("{environment}_rot")).await?;
+            if !kept.iter().all(|name| matches!(name.as_str(), "ack/" | "rollout/")) {
                 return Ok(true);
             }
         }

@@ -126,7 +126,7 @@ pub(crate) async fn acks(store: &Store, environment: &str, target: &Name) -> Res
     Ok(heard)
 }
 
-async fn ack(
+pub(crate) async fn ack(
     store: &Store,
     environment: &str,
     target: &Name,

@@ -10,7 +10,7 @@ use crate::chronicle::Chronicle;
 use crate::gather::{Gathered, gather};
 use crate::perform::{DOCUMENT_VERSIONS, Work, earlier, mend_companions};
 use crate::store::Store;
-use crate::{Document, Failure, FailureKind, Parts, Rotating, Sink};
+use crate::{Document, Failure, FailureKind, Parts, Recollection, Rotating, Sink};
 
 /// Versions of a record that are kept: the newest, and the one before for whoever reads at that moment.
 pub(crate) const RECORD_VERSIONS: u64 = 2;
@@ -29,6 +29,8 @@ pub struct Rotator {
     pub(crate) declared: Option<RotPolicy>,
     chronicle: Chronicle,
     memories: Mutex<HashMap<Name, Remembered>>,
+    /// What outlives the process.
+    recollection: Option<Arc<dyn Recollection>>,
     /// One step at a time of each target: what a second one would read is what the first is changing.
     turns: HashMap<Name, tokio::sync::Mutex<()>>,
 }
@@ -44,6 +46,9 @@ struct Remembered {
     in_line: u64,
     /// When the active credential was last tried.
     tried: Option<Duration>,
+    /// When acknowledgements were last looked through, and how many of them.
+    tidied: Option<Duration>,
+    leftovers: usize,
 }
 
 /// What one step came to.
@@ -94,8 +99,16 @@ impl Rotator {
             declared: None,
             chronicle: Chronicle::default(),
             memories: Mutex::default(),
+            recollection: None,
             turns,
         })
+    }
+
+    /// The same with a memory outside of process and vault, so that a vault that was restored from an older snapshot while
+    /// no engine ran is noticed, too.
+    #[must_use]
+    pub fn remembering(self, recollection: Arc<dyn Recollection>) -> Self {
+        Self { recollection: Some(recollection), ..self }
     }
 
     /// Does at most one thing for one target: one write, or one effect and the write that says so.
@@ -155,7 +168,17 @@ impl Rotator {
     }
 
     pub(crate) fn memory(&self, name: &Name) -> Memory {
-        self.memories().get(name).map(|known| known.memory).unwrap_or_default()
+        let memory = self.memories().get(name).map(|known| known.memory).unwrap_or_default();
+        let kept = self.recollection.as_ref().map_or(0, |kept| kept.highest(name));
+        Memory { max_epoch: memory.max_epoch.max(kept), ..memory }
+    }
+
+    /// An epoch of the document was seen.
+    fn saw(&self, name: &Name, epoch: u64) {
+        self.remember(name, |known| known.memory.max_epoch = known.memory.max_epoch.max(epoch));
+        if let Some(kept) = &self.recollection {
+            kept.saw(name, epoch);
+        }
     }
 
     fn memories(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Remembered>> {
@@ -187,7 +210,7 @@ impl Rotator {
             }
         }
         let epoch = read.facts.as_ref().map_or(0, |facts| facts.epoch);
-        self.remember(name, |known| known.memory.max_epoch = known.memory.max_epoch.max(epoch));
+        self.saw(name, epoch);
         self.align_companions(target, &read).await?;
         Ok(read)
     }
@@ -307,7 +330,7 @@ impl Rotator {
                 tracing::warn!(%name, phase = %record.phase, ?action, ?kind, why, "a step failed");
             }
             Outcome::Written(epoch) => {
-                self.remember(name, |known| known.memory.max_epoch = known.memory.max_epoch.max(*epoch));
+                self.saw(name, *epoch);
                 tracing::debug!(%name, phase = %record.phase, epoch, "the document is written");
             }
             _ => tracing::debug!(%name, phase = %record.phase, "a step is done"),
@@ -323,6 +346,28 @@ impl Rotator {
     /// The newest version of a target's document in which this generation was active.
     pub(crate) async fn earlier(&self, target: &Rotating, gen_no: u64) -> Result<Option<Document>, Failure> {
         earlier(&self.store, &paths::document(&self.environment, &target.name), gen_no).await
+    }
+
+    /// Whether acknowledgements of a target should be looked through again, and notes that they are.
+    pub(crate) fn tidying_is_due(&self, name: &Name, every: Duration) -> bool {
+        let now = self.store.clock().boot();
+        let last = self.memories().get(name).and_then(|known| known.tidied);
+        let due = last.is_none_or(|last| now.saturating_sub(last) >= every);
+        if due {
+            self.remember(name, |known| known.tidied = Some(now));
+        }
+        due
+    }
+
+    /// Where to begin among so many acknowledgements.
+    pub(crate) fn first_leftover(&self, name: &Name, all: usize) -> usize {
+        let from = self.memories().get(name).map_or(0, |known| known.leftovers);
+        if from >= all { 0 } else { from }
+    }
+
+    /// Where the next look at them begins.
+    pub(crate) fn next_leftover(&self, name: &Name, at: usize) {
+        self.remember(name, |known| known.leftovers = at);
     }
 
     /// Whether the active credential of a target should be tried again, and notes that it is.

@@ -6,6 +6,7 @@ use coffre_rotation::Target as Name;
 use coffre_rotation::machine::Command;
 use serde::Serialize;
 
+use crate::leftovers;
 use crate::rotator::{Step, Waits};
 use crate::{At, Failure, FailureKind, Rotating, Rotator, Which};
 
@@ -107,7 +108,7 @@ impl Rotator {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let name = &target.name;
+            let (name, mut crowded) = (&target.name, false);
             if let Err(failure) = self.try_active(target).await {
                 tracing::debug!(%name, %failure, "the active credential could not be tried");
             }
@@ -121,7 +122,15 @@ impl Rotator {
                     report.again = earliest(report.again, until);
                     report.waiting.push((name.to_string(), why));
                 }
-                Err(failure) => report.failed.push((name.to_string(), failure.to_string())),
+                Err(failure) => {
+                    crowded = failure.kind() == FailureKind::Config;
+                    report.failed.push((name.to_string(), failure.to_string()));
+                }
+            }
+            // Too many of them are a reason why a target cannot be looked at.
+            let due = crowded || self.tidying_is_due(name, leftovers::EVERY);
+            if due && let Err(failure) = self.forget_gone(target).await {
+                tracing::debug!(%name, %failure, "acknowledgements could not be looked through");
             }
         }
         report

@@ -426,5 +426,6 @@ fn rotation(mut all: Vec<At<RawRotation>>) -> Result<Option<Rotation>, ConfigErr
             .ok_or_else(|| needs("`manifest`, the path of the application's coffre.toml"))?,
         environment: text(&raw.environment).ok_or_else(|| needs("`environment`, one of the manifest's"))?,
         identity,
+        state_file: file(&raw.state_file),
     }))
 }

@@ -53,6 +53,9 @@ pub struct Rotation {
     pub environment: String,
     /// How the engine logs in.
     pub identity: RotationIdentity,
+    /// Where it remembers, outside of the storage, how far each target was: a storage that was restored from an older
+    /// snapshot is noticed by it.
+    pub state_file: Option<PathBuf>,
 }
 
 /// How the rotation engine inside of the server proves who it is.

@@ -71,6 +71,7 @@ pub(super) struct RawRotation {
     pub(super) mount: Option<At<String>>,
     pub(super) role_id_file: Option<At<String>>,
     pub(super) secret_id_file: Option<At<String>>,
+    pub(super) state_file: Option<At<String>>,
 }
 
 #[derive(Debug)]
@@ -234,6 +235,7 @@ impl RawConfig {
                 mount: inner.text("approle_mount")?,
                 role_id_file: inner.text("role_id_file")?,
                 secret_id_file: inner.text("secret_id_file")?,
+                state_file: inner.text("state_file")?,
             };
             self.warnings.extend(inner.leftovers(&[]));
             self.rotations.push(At { value, spot });

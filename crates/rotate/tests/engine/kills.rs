@@ -52,8 +52,8 @@ async fn killed_at_every_write_of_every_kind() {
         }
     }
     for ((kind, phase), count) in &counted {
-        println!("kill matrix: {kind} {phase}: {count}");
+        crate::say(&format!("kill matrix: {kind} {phase}: {count}"));
     }
-    println!("kill matrix: {cells} cells, all end in a whole rotation");
+    crate::say(&format!("kill matrix: {cells} cells, all end in a whole rotation"));
     assert!(cells > 400, "{cells}");
 }

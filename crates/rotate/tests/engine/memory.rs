@@ -1,6 +1,6 @@
 //! A KV v2 mount in memory that can lose requests, lose answers, and die with its user at any write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -111,6 +111,12 @@ impl MemoryKv {
         let entries = self.entries.lock().unwrap();
         let entry = entries.get(path)?;
         entry.versions.get(&entry.current)?.0.clone()
+    }
+
+    /// What lies below a path.
+    pub(crate) fn names(&self, prefix: &str) -> BTreeSet<String> {
+        let entries = self.entries.lock().unwrap();
+        entries.keys().filter_map(|path| path.strip_prefix(prefix)).map(str::to_owned).collect()
     }
 
     /// Every text that is still kept anywhere.

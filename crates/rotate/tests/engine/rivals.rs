@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::{Clock, Wall};
+use coffre_rotate::{Rotator, StateFile};
 use coffre_rotation::{HaltCode, Kind, Phase};
 
 use crate::memory::Fault;
@@ -82,6 +83,43 @@ async fn a_server_that_was_restored_is_seen_and_nothing_is_downgraded() {
         let halt = stage.record().halt.expect("it stands still");
         assert_eq!(halt.code, HaltCode::Downgrade, "{kind:?}: {halt:?}");
         assert_eq!(*stage.world.lock().unwrap(), world, "{kind:?}: the outside was touched");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_restored_while_no_engine_ran_is_seen_by_what_lies_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.json");
+    let remembers =
+        |engine: Rotator| engine.remembering(Arc::new(StateFile::open(&file, "vault app/prod").unwrap()));
+    let stage = Stage::new(Kind::SigningKey);
+    let (engine, kv) = stage.engine(1);
+    let engine = remembers(engine);
+    assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+    let before = stage.kv.snapshot();
+    assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+    let (epoch, lost) = (stage.document().epoch(), stage.document());
+    drop(engine);
+    stage.kv.restore(&before);
+    // Without it nobody could know: a signing key has no other witness.
+    let (unaware, _) = stage.engine(2);
+    let _ = unaware.drive(&name(), 10).await;
+    assert!(stage.record().halt.is_none());
+    let (engine, kv) = stage.engine(3);
+    let engine = remembers(engine);
+    let _ = engine.drive(&name(), 10).await;
+    let record = stage.record();
+    let halt = record.halt.expect("it stands still");
+    assert_eq!((halt.code, record.max_epoch), (HaltCode::Downgrade, epoch), "{halt:?}");
+    // Somebody who saw nothing of it confirms, and the first one goes on, beyond all that was seen.
+    let (person, _) = stage.engine(4);
+    person.resume(&name(), true).await.unwrap();
+    assert!(stage.settle(&engine, &kv).await);
+    assert!(stage.record().halt.is_none() && stage.document().epoch() > epoch);
+    assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+    let kept = std::fs::read_to_string(&file).unwrap();
+    for material in [lost.field("value"), stage.document().field("value")].into_iter().flatten() {
+        assert!(!kept.contains(material.expose().as_str()), "names and numbers alone");
     }
 }
 

@@ -174,7 +174,6 @@ async fn rotations(client: &Client, kv: &ClientKv) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what was tried, and what was not, is to be seen")]
 async fn suite(what: &str, running: &Running) {
     let client = &running.client;
     let body = Body::json(&json!({"type": "kv", "options": {"version": "2"}})).unwrap();
@@ -190,7 +189,10 @@ async fn suite(what: &str, running: &Running) {
     }
     properties(&kv).await;
     rotations(client, &kv).await;
-    println!("engine suite: green against {what}");
+    crate::say(&format!(
+        "engine suite: {} kinds and the properties of KV v2, green against {what}",
+        KINDS.len()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,13 +203,13 @@ async fn the_suite_against_every_server_there_is() {
             suite("our server on redb", &on_redb(&program).await).await;
         }
         None => {
-            println!("engine suite: SKIPPED for our own server: build it with `cargo build -p coffre-cli`")
+            crate::say("engine suite: SKIPPED for our own server: build it with `cargo build -p coffre-cli`");
         }
     }
     for name in ["bao", "vault"] {
         match on_path(name) {
             Some(program) => suite(name, &dev(&program).await).await,
-            None => println!("engine suite: SKIPPED for {name}: it is not on PATH"),
+            None => crate::say(&format!("engine suite: SKIPPED for {name}: it is not on PATH")),
         }
     }
 }

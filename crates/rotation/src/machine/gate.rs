@@ -4,7 +4,7 @@ use coffre_ambient::Wall;
 
 use super::types::Seen;
 use crate::record::MAX_NAMED;
-use crate::{Ack, ConsumerId, Gate, GateMode};
+use crate::{Ack, ConsumerId, Gate, GateMode, RotPolicy, Settings};
 
 /// An acknowledgement and when the server says it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,12 +22,18 @@ impl Heard {
     /// Whether the registration still counts. It cannot be made to last longer than the policy's bounds; that of a
     /// frozen process lasts as long as whoever looks after it says, since it goes on using what it has.
     fn counts(&self, seen: &Seen<'_>) -> bool {
-        let live = seen.policy.max_stale.saturating_add(seen.settings.allowance.saturating_mul(2));
+        seen.now < self.ends(seen.policy, seen.settings)
+    }
+
+    /// When it stops to count, whatever it says itself.
+    #[must_use]
+    pub fn ends(&self, policy: &RotPolicy, settings: &Settings) -> Wall {
+        let live = policy.max_stale.saturating_add(settings.allowance.saturating_mul(2));
         let longest = match self.ack.frozen {
-            true => seen.settings.max_process_lifetime.unwrap_or(FROZEN).max(live),
+            true => settings.max_process_lifetime.unwrap_or(FROZEN).max(live),
             false => live,
         };
-        seen.now < self.ack.expires.min(self.written.plus(longest))
+        self.ack.expires.min(self.written.plus(longest))
     }
 }
 

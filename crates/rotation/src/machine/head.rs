@@ -20,7 +20,12 @@ pub(super) fn trusted(seen: &Seen<'_>) -> Option<Next> {
     }
     let (code, why, advice) = suspicion(seen)?;
     // Without a claim what we read may belong to different moments of somebody else's work.
-    Some(claim::ours(seen).unwrap_or_else(|| Next::Write(halted(seen, code, why, advice))))
+    Some(claim::ours(seen).unwrap_or_else(|| {
+        let mut record = halted(seen, code, why, advice);
+        // Whoever confirms it later need not have seen what we saw, and must go beyond it.
+        record.max_epoch = record.max_epoch.max(seen.memory.max_epoch);
+        Next::Write(record)
+    }))
 }
 
 const RESTORED: &str = "was the server restored from a snapshot? Then confirm it with `coffre rotate resume --epoch-reset`; what was rotated since is lost there, so rotate again";

@@ -1,3 +1,5 @@
+//! How many targets of an environment may change at once, how often, and how far apart.
+
 use std::time::Duration;
 
 use coffre_ambient::Wall;

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use coffre_ambient::{SystemClock, Wall};
 use coffre_client::Client;
 use coffre_manifest::rotation::TargetKind;
 use coffre_manifest::{Dynamic, Manifest};
-use coffre_migrate::State;
 use coffre_rotate::notify::Notifier;
-use coffre_rotate::{ClientKv, FailureKind, Kv, Rotator, Status};
+use coffre_rotate::{ClientKv, FailureKind, Kv, Recollection, Rotator, StateFile, Status};
 use coffre_rotation::Target as Name;
 use coffre_source::identity::Identity;
 use coffre_source::place;
 
 use super::engine::Engine;
+use super::queue::Queue;
 use crate::args::global::variable;
 use crate::call::Call;
 use crate::connect;
@@ -30,6 +30,7 @@ pub(super) struct Desk {
     pub(super) rotator: Rotator,
     pub(super) notifier: Arc<Notifier>,
     kv: Arc<dyn Kv>,
+    recollection: Option<Arc<dyn Recollection>>,
     session: Session,
 }
 
@@ -57,7 +58,7 @@ impl Desk {
         let kv = Arc::new(ClientKv::new(client, manifest.mount(), Arc::new(SystemClock)));
         let opened = Engine::open(manifest, environment, kv, "").await;
         let Engine { rotator, notifier, manifest, environment, kv, .. } = opened.map_err(failed)?;
-        Ok(Self { manifest, environment, directory, rotator, notifier, kv, session })
+        Ok(Self { manifest, environment, directory, rotator, notifier, kv, recollection: None, session })
     }
 
     /// The target that a person means: its path, or a variable that reads it.
@@ -149,9 +150,10 @@ impl Desk {
 
     /// Variables that wait to be rotated after a migration, the most exposed first.
     pub(super) fn queued(&self, call: &Call) -> Result<Vec<String>, Failure> {
-        let Some(state) = self.state(call) else { return Ok(Vec::new()) };
-        let journal = state.journal().map_err(|error| Failure::local(error.to_string()))?;
-        Ok(journal.to_rotate().iter().map(|queued| queued.name.clone()).collect())
+        match self.queue(call) {
+            Some(queue) => queue.waiting().map_err(Failure::local),
+            None => Ok(Vec::new()),
+        }
     }
 
     pub(super) fn waits_after_migration(&self, name: &Name, queued: &[String]) -> bool {
@@ -162,33 +164,26 @@ impl Desk {
 
     /// Takes variables off the migration's queue whose targets were promoted by a rotation since.
     pub(super) fn settle(&self, call: &mut Call, lines: &[Status]) -> Result<(), Failure> {
-        let queued = self.queued(call)?;
-        if queued.is_empty() {
-            return Ok(());
-        }
-        let Some(state) = self.state(call) else { return Ok(()) };
-        let mut journal = state.journal().map_err(|error| Failure::local(error.to_string()))?;
-        for line in lines {
-            let (Some(target), Some(last)) = (self.manifest.target(&line.target), time(&line.last)) else {
-                continue;
-            };
-            // What was promoted before the migration was migrated itself.
-            let replaced = |name: &&str| journal.waits_since(name).is_some_and(|since| last > since);
-            let variables: Vec<&str> = target.variables().into_iter().filter(replaced).collect();
-            for variable in variables {
-                journal.rotated(&SystemClock, variable).map_err(|error| Failure::local(error.to_string()))?;
-                call.world
-                    .tell(&format!("{variable} was rotated; `migrate status` does not list it any more."));
-            }
+        let Some(queue) = self.queue(call) else { return Ok(()) };
+        for variable in queue.settle(lines).map_err(Failure::local)? {
+            call.world.tell(&format!("{variable} was rotated; `migrate status` does not list it any more."));
         }
         Ok(())
     }
 
-    /// The migration's, if there was one on this machine.
-    fn state(&self, call: &Call) -> Option<State> {
-        let base = migrate::state_base(call).ok()?;
-        let there = base.is_dir();
-        there.then(|| State::open(&base, self.manifest.app(), &self.environment).ok()).flatten()
+    /// What a migration on this machine left to be rotated.
+    pub(super) fn queue(&self, call: &Call) -> Option<Queue> {
+        Queue::of(call, &self.manifest, &self.environment)
+    }
+
+    /// Remembers outside of the vault what was seen, in the file that the flag names.
+    pub(super) fn remembering(mut self, call: &Call) -> Result<Self, Failure> {
+        let Some(path) = call.parsed.one("state-file") else { return Ok(self) };
+        let place = format!("{} {}/{}", self.session.base.address(), self.manifest.mount(), self.environment);
+        let file = StateFile::open(Path::new(path), &place).map_err(failed)?;
+        let file: Arc<dyn Recollection> = Arc::new(file);
+        self.rotator = self.rotator.remembering(Arc::clone(&file));
+        Ok(Self { recollection: Some(file), ..self })
     }
 }
 
@@ -231,8 +226,10 @@ impl Desk {
 
     /// The engine and what keeps it logged in, apart.
     pub(super) fn into_parts(self) -> (Engine, Session) {
-        let Self { manifest, environment, rotator, notifier, kv, session, .. } = self;
-        (Engine { rotator, notifier, manifest, environment, kv, place: "" }, session)
+        let Self { manifest, environment, rotator, notifier, kv, recollection, session, .. } = self;
+        let engine =
+            Engine { rotator, notifier, manifest, environment, kv, recollection, beside: None, place: "" };
+        (engine, session)
     }
 }
 

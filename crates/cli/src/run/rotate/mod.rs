@@ -4,6 +4,7 @@ mod desk;
 pub(crate) mod engine;
 mod extensions;
 mod plan;
+mod queue;
 mod service;
 mod show;
 mod times;

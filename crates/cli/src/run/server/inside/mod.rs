@@ -122,8 +122,12 @@ impl Work {
         self.badge.show().await?;
         let kv = KernelKv::new(Arc::clone(&self.badge), manifest.mount().to_owned());
         let environment = self.settings.environment.clone();
+        let place = format!("inside {}/{environment}", manifest.mount());
         let engine = Engine::open(manifest, environment, Arc::new(kv), "server").await?;
-        self.serve(engine).await
+        match &self.settings.state_file {
+            Some(path) => self.serve(engine.remembering(path, &place)?).await,
+            None => self.serve(engine).await,
+        }
     }
 
     async fn serve(&self, mut engine: Engine) -> Result<(), Failure> {
