@@ -23,7 +23,7 @@ pub fn check(settings: &Settings, policy: &RotPolicy, acks: &[Heard]) -> Vec<Fin
         "it rotates automatically, but neither every nor cron says when".to_owned(),
     );
     let period = settings.when.as_ref().and_then(|when| when.shortest(&settings.zone));
-    let wait = settings.settled(policy).saturating_add(settings.allowance);
+    let wait = settings.expected(policy).saturating_add(settings.allowance);
     if let Some(period) = period {
         say(
             period < wait,
@@ -45,7 +45,8 @@ pub fn check(settings: &Settings, policy: &RotPolicy, acks: &[Heard]) -> Vec<Fin
                 fewer(settings, policy, bound)
             ),
         );
-        let overlap = settings.retire_after(policy).saturating_add(settings.grace);
+        let tail = settings.token_tail().saturating_add(settings.allowance);
+        let overlap = settings.expected(policy).saturating_add(tail).saturating_add(settings.grace);
         say(
             settings.steps().pair && kind != Kind::External && period < overlap,
             format!(

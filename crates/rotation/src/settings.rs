@@ -96,17 +96,26 @@ impl Settings {
         live.max(self.max_process_lifetime.unwrap_or_default())
     }
 
+    /// How long consumers take to have a new document, as a rule: those that acknowledge ask every `soft_ttl`.
+    pub fn expected(&self, policy: &RotPolicy) -> Duration {
+        if !self.all_acknowledge {
+            return self.settled(policy);
+        }
+        let live = policy.soft_ttl.saturating_mul(2).saturating_add(self.allowance.saturating_mul(2));
+        live.max(self.max_process_lifetime.unwrap_or_default())
+    }
+
     /// How long after promotion the generation before may be retired at the earliest, by time alone:
     /// `S + 2K + L + w + K`.
     pub fn retire_after(&self, policy: &RotPolicy) -> Duration {
         self.settled(policy).saturating_add(self.token_tail()).saturating_add(self.allowance)
     }
 
-    /// The most generations that are accepted at the same time: `1 + ceil((2S + 4K + L + w) / period) + 1`.
-    /// `None` without a period.
+    /// The most generations that are accepted at the same time: `1 + ceil((2S + 4K + L + w) / period) + 1`, where consumers
+    /// that acknowledge count as they do as a rule. `None` without a period.
     pub fn accepted_bound(&self, policy: &RotPolicy) -> Option<u64> {
         let period = self.when.as_ref()?.shortest(&self.zone)?.as_nanos().max(1);
-        let overlap = self.settled(policy).saturating_mul(2).saturating_add(self.token_tail());
+        let overlap = self.expected(policy).saturating_mul(2).saturating_add(self.token_tail());
         u64::try_from(overlap.as_nanos().div_ceil(period)).ok()?.checked_add(2)
     }
 

@@ -21,7 +21,8 @@ class Config(secrets.Settings):
     """What every environment shares. Where secrets come from is decided by VAULT_ADDR and USE_VAULT, not here."""
 
     DEBUG = False
-    TOKEN_SECONDS = 24 * 3600
+    # As long as token_lifetime in coffre.toml says: so long an old key is still accepted.
+    TOKEN_SECONDS = int(os.environ.get("ATMR_TOKEN_SECONDS", 24 * 3600))
     SESSION_COOKIE_HTTPONLY = True
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_COOKIE_SECURE = True

@@ -23,6 +23,6 @@ class State:
     @classmethod
     def open(cls, config: Config) -> "State":
         """Raises `ConfigError`, `VaultError` or `CryptoError` when the process must not start."""
-        cipher = ColumnCipher(lambda: secrets.materials("APP_ENCRYPTION_KEY_B64"))
+        cipher = ColumnCipher(secrets.open_box("APP_ENCRYPTION_KEY_B64"))
         database = open_database(config)
         return cls(config, database, open_cache(), cipher, sessionmaker(database.engine, expire_on_commit=False))

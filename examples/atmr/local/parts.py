@@ -1,5 +1,6 @@
 """The application's own processes: gunicorn, Celery workers and beat."""
 
+import http.client
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ class Web(Part):
     def answers(self) -> bool:
         try:
             return call("GET", f"{self.base}/health").status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
 

@@ -91,7 +91,7 @@ def test_notes_come_back_and_are_not_readable_at_rest(app, client, token, tmp_pa
     assert [n["body"] for n in client.get("/notes", headers=token).get_json()["notes"]] == [body]
     app.extensions["atmr"].database.engine.dispose()
     at_rest = (tmp_path / "atmr.sqlite3").read_bytes()
-    assert b"v1." in at_rest
+    assert b"gAAAAA" in at_rest
     assert b"penicillin" not in at_rest
 
 

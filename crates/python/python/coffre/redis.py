@@ -66,7 +66,8 @@ class CredentialProvider(redis.CredentialProvider):
 
 
 class _Counted:
-    """A connection that says which pair it was made with, from before it is made until it is closed."""
+    """A connection that says which pair it logs in with, for as long as it does: what stands needs its pair no more, and
+    a rotation that waited for it to be closed would wait for as long as a consumer of a queue lives."""
 
     _used: Any = None
 
@@ -85,12 +86,6 @@ class _AsksAgain(_Counted):
 
     credential_provider: Any
 
-    def disconnect(self, *args: Any, **options: Any) -> None:
-        try:
-            super().disconnect(*args, **options)  # type: ignore[misc]
-        finally:
-            self._end()
-
     def connect_check_health(self, *args: Any, **options: Any) -> None:
         provider = self.credential_provider
         if not isinstance(provider, CredentialProvider):
@@ -101,6 +96,8 @@ class _AsksAgain(_Counted):
             return super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
         except AuthenticationError as error:
             refusal = _without_frames(error)
+        finally:
+            self._end()
         again = provider.changed(used)
         # redis-py's own frames hold the pair; so would this one.
         del used
@@ -110,6 +107,8 @@ class _AsksAgain(_Counted):
                 return super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
             except AuthenticationError as error:
                 refusal = _without_frames(error)
+            finally:
+                self._end()
         raise refusal
 
 
@@ -117,12 +116,6 @@ class _AsksAgainAsync(_Counted):
     """The same for asyncio."""
 
     credential_provider: Any
-
-    async def disconnect(self, *args: Any, **options: Any) -> None:
-        try:
-            await super().disconnect(*args, **options)  # type: ignore[misc]
-        finally:
-            self._end()
 
     async def connect_check_health(self, *args: Any, **options: Any) -> None:
         provider = self.credential_provider
@@ -134,6 +127,8 @@ class _AsksAgainAsync(_Counted):
             return await super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
         except AuthenticationError as error:
             refusal = _without_frames(error)
+        finally:
+            self._end()
         again = await asyncio.get_running_loop().run_in_executor(None, provider.changed, used)
         del used
         if again:
@@ -142,6 +137,8 @@ class _AsksAgainAsync(_Counted):
                 return await super().connect_check_health(*args, **options)  # type: ignore[misc,no-any-return]
             except AuthenticationError as error:
                 refusal = _without_frames(error)
+            finally:
+                self._end()
         raise refusal
 
 

@@ -3,8 +3,9 @@
     engine = coffre.sqlalchemy.create_engine()                 # host and database from the vault as well
     engine = coffre.sqlalchemy.attach(sqlalchemy.create_engine("postgresql+psycopg://db.internal/atmr"))
 
-Connections that stand keep the user with which they were made, until the pool replaces them: choose ``pool_recycle`` of at
-most half the time for which the old user is still accepted (``overlap``). Works with each dialect whose URL holds user and
+A connection of another user than the present one is replaced when it is next taken out of the pool, and idle ones soon
+after the change, so that a rotation does not wait for them. What is in use keeps the user with which it was made: choose
+``pool_recycle`` of at most half the time for which the old user is still accepted (``overlap``). Works with each dialect whose URL holds user and
 password; asyncio's engines through their ``sync_engine``.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 import sqlalchemy
 from sqlalchemy import Engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 
 from coffre._process import SecretsLike, process_secrets, refresher
 from coffre._refresh import ForcedRefresh
@@ -77,9 +79,11 @@ def attach(
         )
     logins = _Logins(engine, process_secrets(secrets), name)
     event.listen(engine, "do_connect", logins.connect)
+    event.listen(engine, "checkout", logins.taken)
     event.listen(engine, "handle_error", logins.failed)
     event.listen(engine, "close", logins.closed)
     _attached[engine] = logins
+    logins.follow(engine)
     return engine
 
 
@@ -137,6 +141,29 @@ class _Logins:
         if used is not None:
             used.close()
 
+    def taken(self, connection: Any, record: Any, proxy: Any) -> None:
+        """SQLAlchemy's hook: a connection leaves the pool. One of another user is replaced first."""
+        made_by = record.info.get(GENERATION)
+        if made_by is not None and made_by != self._secrets.get_database_credentials().username:
+            raise DisconnectionError("made with the user before")
+
+    def follow(self, engine: Engine) -> None:
+        """Idle connections go soon after a change. asyncio's cannot be closed from here: they go when they are taken."""
+        if engine.dialect.is_async:
+            return
+        pool = weakref.ref(engine)
+        user = [self._secrets.get_database_credentials().username]
+
+        def changed(_change: object) -> None:
+            found = pool()
+            now = self._secrets.get_database_credentials().username
+            if found is None or now == user[0]:
+                return
+            user[0] = now
+            threading.Thread(target=_turn_over, args=(found,), daemon=True).start()
+
+        self._following = self._secrets.on_change(changed)
+
     def failed(self, context: Any) -> None:
         """SQLAlchemy's hook: a statement failed. A connection of a user who may no longer do this leaves the pool, if
         there is another user by now; the others stay."""
@@ -188,6 +215,20 @@ class _Logins:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("this makes logins and cannot be pickled")
+
+
+def _turn_over(engine: Engine) -> None:
+    """Takes each idle connection once."""
+    idle = getattr(engine.pool, "checkedin", lambda: 0)()
+    taken: List[Any] = []
+    try:
+        for _ in range(idle):
+            taken.append(engine.raw_connection())
+    except Exception as error:
+        log.debug("idle connections are replaced when they are next used: %s", type(error).__name__)
+    finally:
+        for connection in taken:
+            connection.close()
 
 
 def _is_refusal(error: BaseException, username: str) -> bool:

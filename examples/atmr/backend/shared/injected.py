@@ -1,10 +1,12 @@
 """The same as `vault_client`, without the package: the values that `coffre run` put into the environment, as they are."""
 
+import base64
 import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, make_url
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +41,24 @@ def get_secret(name: str) -> str:
         raise NotFound(f"{name} has no value in the environment; look with: coffre migrate status") from None
 
 
-def materials(name: str) -> Sequence[str]:
-    return [get_secret(name)]
+class Box:
+    """Fernet under one key. The names of keys, which rings put in front, say nothing here."""
+
+    def __init__(self, key: str):
+        self._fernet = Fernet(base64.urlsafe_b64encode(base64.b64decode(key.strip(), validate=True)))
+
+    def encrypt(self, data: str) -> str:
+        return self._fernet.encrypt(data.encode()).decode()
+
+    def decrypt(self, text: str) -> bytes:
+        return self._fernet.decrypt(text.rpartition(".")[2])
+
+
+def open_box(name: str) -> Box:
+    try:
+        return Box(get_secret(name))
+    except ValueError:
+        raise VaultError(f"{name} is not 32 bytes of base64; make one with: openssl rand -base64 32") from None
 
 
 def names() -> Sequence[str]:

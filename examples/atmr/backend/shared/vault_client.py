@@ -6,9 +6,9 @@ a cache that outlives the vault for a while, logs in again, and notices new vers
 
 import os
 from collections.abc import Sequence
-from functools import cache
 
 import coffre
+import coffre.fernet
 import coffre.flask
 from coffre import CoffreError as VaultError
 from coffre import NotFound, get_secret
@@ -17,15 +17,14 @@ from coffre.flask import init_app as protect_sessions
 from coffre.flask import init_jwt as sign_tokens
 
 __all__ = [
-    "NotFound", "Settings", "VaultError", "connect_workers", "environment", "get_secret", "materials", "names", "open_engine",
+    "NotFound", "Settings", "VaultError", "connect_workers", "environment", "get_secret", "names", "open_box", "open_engine",
     "open_redis", "origin", "protect_sessions", "sign_tokens", "source", "state",
 ]
 
 
-def materials(name: str) -> Sequence[str]:
-    """The accepted keys of a ring, the active one first."""
-    path = _path(name)
-    return coffre.keyring(path).as_multifernet() if path else [get_secret(name)]
+def open_box(name: str) -> coffre.fernet.FernetRing:
+    """What encrypts under the present key of a ring, and opens under each accepted one."""
+    return coffre.fernet.FernetRing.of(name)
 
 
 def source() -> str:
@@ -73,10 +72,3 @@ def connect_workers(celery) -> None:
     import coffre.celery
 
     coffre.celery.setup(celery)
-
-
-@cache
-def _path(name: str) -> str | None:
-    """Where the vault has the document of a variable; None for what does not come from there."""
-    found = [entry["path"] for entry in coffre.health()["entries"] if name in entry["names"]]
-    return found[0] if found else None
