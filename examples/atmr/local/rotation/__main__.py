@@ -1,6 +1,6 @@
 """The sample under load while everything rotates: signing keys, the encryption key, PostgreSQL, Redis, an outside service.
 
-    python -m local.rotation [--times 100] [--period 6s] [--json]
+    python -m local.rotation [--times 100] [--period 8s] [--json]
 
 Everything is real and on this machine: PostgreSQL, Redis, the vault, gunicorn, two Celery workers and beat, and the engine
 (`coffre rotate run`). The clock is compressed: keys live for seconds. Meanwhile clients ask, a judge shows tokens, sessions
@@ -30,7 +30,7 @@ SHOWN = 10
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.rotation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=100, help="how often each target rotates (%(default)s)")
-    parser.add_argument("--period", default="6s", help="how often each begins to (%(default)s)")
+    parser.add_argument("--period", default="8s", help="how often each begins to (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of gunicorn (%(default)s)")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds after which it is given up (%(default)s)")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")

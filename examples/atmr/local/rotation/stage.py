@@ -36,7 +36,7 @@ LIFETIME_SECONDS, MAX_STALE_SECONDS = 4, 20
 
 SETTINGS = """
 [rotation]
-soft_ttl = "1s"
+soft_ttl = "2s"
 max_stale = "{stale}s"
 clock_allowance = "500ms"
 action_timeout = "5s"
