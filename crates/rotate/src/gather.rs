@@ -1,7 +1,7 @@
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{Draw, Heard, Memory, Neighbour, Seen};
 use coffre_rotation::{
-    Ack, ConsumerId, Facts, Phase, Record, RotPolicy, RotationId, Target as Name, WireDocument, paths,
+    Ack, ConsumerId, Facts, Record, RotPolicy, RotationId, Target as Name, WireDocument, paths,
 };
 use futures_util::{StreamExt as _, stream};
 
@@ -80,9 +80,7 @@ pub(crate) async fn gather(
         None => None,
     };
     let acks = acks(store, environment, &target.name).await?;
-    // Only who may begin something asks what the others do.
-    let begins = record.value.as_ref().is_none_or(|record| may_begin(record, store.now()));
-    let neighbours = if begins { neighbours(store, environment, target, all).await? } else { Vec::new() };
+    let neighbours = neighbours(store, environment, target, all).await?;
     let freeze = freeze.value.filter(|freeze| freeze.frozen).map(|freeze| match freeze.why.as_str() {
         "" => "somebody froze the environment".to_owned(),
         why => why.to_owned(),
@@ -98,13 +96,6 @@ pub(crate) async fn gather(
         enabled: enabled.value.unwrap_or_default().targets.contains_key(&target.name),
         draw: draw(store)?,
     })
-}
-
-/// Whether limits are asked next: a rotation is prepared, or due. One that becomes due while it is read waits for the next
-/// look.
-fn may_begin(record: &Record, now: Wall) -> bool {
-    let soon = now.plus(std::time::Duration::from_secs(60));
-    record.phase == Phase::Prepare || record.schedule.next_due.is_some_and(|due| due <= soon)
 }
 
 fn draw(store: &Store) -> Result<Draw, Failure> {
