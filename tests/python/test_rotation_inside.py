@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -298,3 +299,64 @@ def test_a_stanza_that_is_wrong_is_refused_with_its_line(binary, tmp_path, insid
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
     assert f"{config}:{line}: " in done.stderr and why in done.stderr, done.stderr
+
+
+def test_a_storage_that_was_restored_is_noticed_by_what_lies_outside_of_it(site):
+    seen = site.secret_file.with_name("seen.json")
+    site.rotates(state_file=str(seen))
+    site.is_in("running")
+    site.rotate_once(2)
+    site.server.stop()
+    store = site.server.directory / "coffre.redb"
+    older = store.with_suffix(".older")
+    shutil.copytree(store, older)
+    site.again().is_in("running")
+    site.rotate_once(3)
+    epoch, value = site.desk.get(TARGET)["epoch"], site.desk.get(TARGET)["value"]
+    assert json.loads(seen.read_text())["seen"][f"inside {site.app}/prod"] == {TARGET: epoch}
+    assert seen.stat().st_mode & 0o777 == 0o600 and value not in seen.read_text()
+
+    site.server.stop()
+    shutil.rmtree(store)
+    shutil.copytree(older, store)
+    site.again().is_in("running")
+    halt = until(lambda: site.desk.line(TARGET)["halt"], 30)
+    assert "epoch" in halt["why"] and "epoch-reset" in halt["advice"], halt
+    site.desk.rotate("resume", "-epoch-reset", TARGET, code=None)
+    until(lambda: site.desk.get(TARGET)["epoch"] > epoch and site.desk.line(TARGET)["halt"] is None, 60)
+
+    site.server.stop()
+    seen.write_text("nonsense")
+    site.again().is_in("broken")
+    assert f"the state file {seen} is damaged" in site.log()
+    assert seen.read_text() == "nonsense"
+
+
+def test_the_service_takes_what_it_rotated_off_the_queue_of_a_migration(site):
+    def waiting() -> str:
+        command = [str(site.desk.binary), "migrate", "status", "-env=prod"]
+        return subprocess.run(
+            command, env=site.desk.env, cwd=site.desk.project, capture_output=True, text=True, timeout=60, check=False
+        ).stdout
+
+    assert "JWT_SECRET_KEY" in waiting()
+    site.manifest.write_text(site.manifest.read_text() + '[rotation]\npoll = "1s"\n')
+    state, log = site.secret_file.with_name("seen.json"), site.secret_file.with_name("run.log")
+    command = [str(site.desk.binary), "rotate", "run", f"-state-file={state}"]
+    with log.open("wb") as out:
+        service = subprocess.Popen(command, env=site.desk.env, cwd=site.desk.project, stdout=out, stderr=out)
+    try:
+        until(lambda: site.desk.exists(f"_rot/rec/{TARGET}"), 30)
+        # Until the promotion, which counts as after the migration, and no further.
+        for _ in range(20):
+            line = site.desk.line(TARGET)
+            if line["active"] == 2:
+                break
+            site.later(days=31 if line["phase"] == "IDLE" else 0.1)
+            time.sleep(2)
+        until(lambda: "JWT_SECRET_KEY was rotated" in log.read_text() or "variable=\"JWT_SECRET_KEY\"" in log.read_text(), 90)
+        assert "JWT_SECRET_KEY" not in waiting()
+    finally:
+        service.terminate()
+        assert service.wait(30) == 0
+    assert json.loads(state.read_text())["seen"] == {f"{site.server.address} {site.app}/prod": {TARGET: site.desk.get(TARGET)["epoch"]}}
