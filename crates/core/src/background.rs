@@ -3,13 +3,14 @@
 //! Every job is idempotent and without input, so it does not matter how often, when, or after which crash it runs. Three
 //! loops, because revoking leases and changing passwords wait for other systems and nothing else may wait for those.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_api::Refusal;
 
 use crate::active::Active;
 use crate::kernel::Kernel;
-use crate::leases::{LeaseCounts, Leases, Which};
+use crate::leases::{LeaseCounts, Leases, Next, Which, Worker};
 use crate::mounts::MountTable;
 
 /// How long after new key shares were shown the ones before them go on to unseal, in case the answer that showed the new
@@ -46,12 +47,16 @@ impl Kernel {
         };
         let leases = async {
             let mut timer = tokio::time::interval(every);
+            let mut worker = None;
             loop {
-                tokio::select! {
-                    _ = timer.tick() => {}
-                    () = self.kick.notified() => {}
+                let look = tokio::select! {
+                    _ = timer.tick() => true,
+                    () = self.kick.notified() => true,
+                    Some(next) = tried(&mut worker) => self.again(next),
+                };
+                if look {
+                    self.look_for_due(&mut worker).await;
                 }
-                self.revoke_due().await;
             }
         };
         let engines = async {
@@ -113,23 +118,51 @@ impl Kernel {
         }
     }
 
+    /// What is due, to its end.
     async fn revoke_due(&self) {
-        let Some(active) = self.active() else { return };
+        let mut worker = None;
+        self.look_for_due(&mut worker).await;
+        while let Some(next) = tried(&mut worker).await {
+            if self.again(next) {
+                self.look_for_due(&mut worker).await;
+            }
+        }
+    }
+
+    /// Whether what is due must be read again.
+    fn again(&self, next: Next) -> bool {
+        self.log_cause("leases", next.broken.as_ref());
+        next.look
+    }
+
+    /// Reads what is due; the worker begins with it.
+    async fn look_for_due(&self, kept: &mut Option<Worker>) {
+        let Some(active) = self.active() else { return *kept = None };
         if self.watch.doubts() {
             tracing::warn!(
                 seconds = self.watch.ahead(),
                 "the wall clock stepped forward: what ended by it is refused; credentials are destroyed only if it stays so for a minute"
             );
         }
-        let worked = active.leases.work().await;
-        self.log_cause("leases", worked.as_ref().err());
+        let known = kept.take().filter(|worker| worker.is_of(&active.leases));
+        let worker = kept.insert(known.unwrap_or_else(|| Worker::new(Arc::clone(&active.leases))));
+        let looked = worker.look().await;
+        self.log_cause("leases", looked.as_ref().err());
     }
 
     /// The leases of an unsealed cluster.
-    pub(crate) fn leases_of(&self, root: coffre_barrier::View, mounts: std::sync::Arc<MountTable>) -> Leases {
-        let (clock, entropy) = (std::sync::Arc::clone(self.clock()), std::sync::Arc::clone(self.entropy()));
-        let (watch, kick) = (std::sync::Arc::clone(&self.watch), std::sync::Arc::clone(&self.kick));
+    pub(crate) fn leases_of(&self, root: coffre_barrier::View, mounts: Arc<MountTable>) -> Leases {
+        let (clock, entropy) = (Arc::clone(self.clock()), Arc::clone(self.entropy()));
+        let (watch, kick) = (Arc::clone(&self.watch), Arc::clone(&self.kick));
         Leases::new(root, mounts, clock, entropy, watch, kick)
+    }
+}
+
+/// Waits until a worker has tried a lease; `None` if it tries none.
+async fn tried(worker: &mut Option<Worker>) -> Option<Next> {
+    match worker {
+        Some(worker) => worker.next().await,
+        None => None,
     }
 }
 

@@ -14,8 +14,8 @@
 //!
 //! # Locks
 //! `locks` guards read-modify-write of a record and is held for a moment. `working` is held around calls of the engine,
-//! so that a lease is renewed or revoked by one at a time. Whoever needs both takes `working` first. A token's lock is
-//! taken before either.
+//! so that a lease is renewed or revoked by one at a time; no two leases share it. Whoever needs both takes `working`
+//! first. A token's lock is taken before either.
 
 mod backoff;
 mod expire;
@@ -26,8 +26,8 @@ mod renew;
 mod revoke;
 mod tidy;
 mod watch;
+mod working;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -38,18 +38,20 @@ use coffre_barrier::{View, ViewBatch};
 use coffre_engine::{Locks, Mount, MountCx, storage};
 use tokio::sync::Notify;
 
+pub(crate) use self::expire::{Next, Worker};
 pub use self::lookup::{LeaseCounts, Which};
 use self::record::LeaseRecord;
 pub(crate) use self::record::{TOKEN_MARK, plausible};
 pub(crate) use self::register::{Made, Owner};
 pub(crate) use self::watch::ClockWatch;
+use self::working::Working;
 use crate::keys::KernelKey;
 use crate::mounts::MountTable;
 use crate::stored;
 
 /// How long an engine may take for one renewal or revocation.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
-/// How many leases are worked on at the same time.
+/// How many leases of a mount are worked on at the same time.
 const PARALLEL: usize = 16;
 /// How soon what a doubtful step of the clock ended is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -64,7 +66,7 @@ pub(crate) struct Leases {
     entropy: Arc<dyn Entropy>,
     watch: Arc<ClockWatch>,
     locks: Locks,
-    working: Locks,
+    working: Working,
     /// Wakes the background work.
     kick: Arc<Notify>,
     tidy_wanted: AtomicBool,
@@ -92,7 +94,7 @@ impl Leases {
             entropy,
             watch,
             locks: Locks::new(),
-            working: Locks::new(),
+            working: Working::default(),
             kick,
             tidy_wanted: AtomicBool::new(false),
         }
@@ -169,6 +171,3 @@ impl Leases {
         now.plus(life)
     }
 }
-
-/// Mounts whose engines did not answer in time during one round of work: nobody waits for them a second time.
-type Stuck = HashSet<String>;

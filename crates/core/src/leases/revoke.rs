@@ -1,17 +1,31 @@
 //! Ending leases: in storage at once, at their engines as soon as those can.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use coffre_api::{Kind, RawJson, Refusal};
 use coffre_engine::{Mount, storage};
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::record::LeaseRecord;
-use super::{ENGINE_PATIENCE, Leases, PAGE, PARALLEL, Stuck, backoff, plausible};
+use super::{ENGINE_PATIENCE, Leases, PARALLEL, backoff, plausible};
 use crate::keys::{self, KernelKey};
 use crate::stored;
 use crate::tokens::TokenKey;
 
 /// The longest text of an engine's failure that is kept, in characters.
 const LONGEST_FAILURE: usize = 200;
+
+/// Mounts whose engines did not answer in time: nobody waits for them a second time.
+#[derive(Default)]
+struct Stuck(Mutex<HashSet<String>>);
+
+impl Stuck {
+    fn with<T>(&self, act: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Leases {
     /// Ends a lease: from here on it is refused everywhere, and the background work sees to the credential. Unknown
@@ -91,46 +105,55 @@ impl Leases {
     }
 
     /// Has the credentials of ended leases revoked, several at a time. An engine that does not answer in time is not
-    /// asked again in this round.
-    pub(super) async fn attempt_all(&self, ids: &[String]) -> Result<(), Refusal> {
-        let (mut stuck, mut first) = (Stuck::new(), Ok(()));
-        for page in ids.chunks(PAGE) {
-            first = first.and(self.attempt_page(page, &mut stuck).await);
+    /// asked again.
+    async fn attempt_all(&self, ids: &[String]) -> Result<(), Refusal> {
+        let (stuck, mut first) = (Stuck::default(), Ok(()));
+        let (mut ids, mut running) = (ids.iter(), FuturesUnordered::new());
+        loop {
+            while running.len() < PARALLEL
+                && let Some(id) = ids.next()
+            {
+                running.push(self.attempt_unless(id, &stuck));
+            }
+            match running.next().await {
+                Some(tried) => first = first.and(tried),
+                None => return first,
+            }
         }
-        first
     }
 
-    /// One bounded part of [`Leases::attempt_all`].
-    pub(super) async fn attempt_page(&self, ids: &[String], stuck: &mut Stuck) -> Result<(), Refusal> {
-        let mut first = Ok(());
-        for group in ids.chunks(PARALLEL) {
-            let wanted: Vec<&String> = group.iter().filter(|id| !self.is_stuck(id, stuck)).collect();
-            if wanted.len() < group.len() {
-                first = first.and_then(|()| Err(too_slow()));
-            }
-            let tries: Vec<_> = wanted.iter().map(|id| self.attempt(id)).collect();
-            for (id, result) in wanted.into_iter().zip(join_all(tries).await) {
-                if result.as_ref().is_err_and(|refusal| refusal.kind() == Kind::Unavailable) {
-                    stuck.extend(self.mount_path(id));
-                }
-                first = first.and(result);
-            }
+    async fn attempt_unless(&self, id: &str, stuck: &Stuck) -> Result<(), Refusal> {
+        let mount = self.mount_path(id);
+        if mount.as_ref().is_some_and(|mount| stuck.with(|paths| paths.contains(mount))) {
+            return Err(too_slow());
         }
-        first
+        let tried = self.attempt(id).await;
+        if tried.as_ref().is_err_and(|refusal| refusal.kind() == Kind::Unavailable) {
+            stuck.with(|paths| paths.extend(mount));
+        }
+        tried
     }
 
     /// Has the credential of one lease revoked, if it has ended, and notes what came of it.
-    pub(super) async fn attempt(&self, id: &str) -> Result<(), Refusal> {
+    async fn attempt(&self, id: &str) -> Result<(), Refusal> {
         if !plausible(id) {
             return Ok(());
         }
         let _working = self.working.lock(id).await;
-        let Some(record) = self.load(id).await?.filter(|record| self.has_ended(record)) else {
+        match self.load(id).await? {
+            Some(record) => self.attempt_with(id, &record).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same with what is stored of it; the caller holds `working`.
+    pub(super) async fn attempt_with(&self, id: &str, record: &LeaseRecord) -> Result<(), Refusal> {
+        if !self.has_ended(record) {
             return Ok(());
-        };
-        let asked = match self.mount_of(&record) {
+        }
+        let asked = match self.mount_of(record) {
             Some(mount) => self.ask_to_revoke(&mount, &record.kind, &record.facts).await,
-            None => self.mount_is_gone(id, &record).await,
+            None => self.mount_is_gone(id, record).await,
         };
         self.note(id, asked).await
     }
@@ -180,11 +203,7 @@ impl Leases {
         Ok(())
     }
 
-    fn is_stuck(&self, id: &str, stuck: &Stuck) -> bool {
-        !stuck.is_empty() && self.mount_path(id).is_some_and(|path| stuck.contains(&path))
-    }
-
-    fn mount_path(&self, id: &str) -> Option<String> {
+    pub(super) fn mount_path(&self, id: &str) -> Option<String> {
         self.mounts.router().holder(id).map(|mount| mount.facts().path.clone())
     }
 }

@@ -23,31 +23,69 @@ pub(super) async fn user(pool: &Arc<Pool>, name: &str, list: &[String]) -> Resul
     let values = Values { name: Some(name), ..Values::default() };
     let sql = statements::render(list, Dialect::Postgresql, &values)?;
     let lease = pool.lease().await?;
-    lease.batch(&settled(name), &Secrets::of([])).await?;
-    if !exists(&lease, name).await? {
-        lease.give_back();
-        return Ok(());
+    let closed = no_login(&lease, name).await;
+    if let Err(error) = &closed {
+        // Whoever did not get the lock does not know whether the user is there.
+        if error.kind() == ErrorKind::Unavailable {
+            return closed;
+        }
+        if !exists(&lease, name).await? {
+            lease.give_back();
+            return Ok(());
+        }
     }
-    let closed = close(&lease, pool.user(), name).await;
     if sql.is_empty() {
         closed?;
-        let others = hand_over(&lease, pool.user(), name).await?;
-        for database in others {
-            let there = pool.connect(&database).await?;
-            there
-                .batch(&transaction(&hand_over_sql(&there, pool.user(), name).await?), &Secrets::of([]))
-                .await?;
-        }
-        dropped(&lease, name).await?;
+        by_default(&lease, pool, name).await?;
     } else {
         // The statements may be all that this administrator is allowed, a function of the database for example.
-        match closed {
+        let ended = match closed {
+            Ok(()) => end_sessions(&lease, pool.user(), name).await,
+            denied => denied,
+        };
+        match ended {
             Err(error) if error.kind() != ErrorKind::Denied => return Err(error),
             _ => lease.batch(&joined(&sql), &Secrets::of([])).await?,
         }
     }
     lease.give_back();
     Ok(())
+}
+
+/// What ends a user who cannot log in any more. Mostly there is neither a session nor anything owned: both is asked at
+/// once, in this order.
+async fn by_default(session: &Session, pool: &Arc<Pool>, name: &str) -> Result<(), Error> {
+    let admin = pool.user();
+    let (none, owns) = futures_util::join!(terminate(session, name), owned(session, name));
+    let owns = if matches!(none, Ok(0)) {
+        owns?
+    } else {
+        end_sessions(session, admin, name).await?;
+        owned(session, name).await?
+    };
+    if owns.here || !owns.others.is_empty() {
+        join(session, admin, name).await?;
+    }
+    if owns.here {
+        session.batch(&transaction(&hand_over_sql(session, admin, name).await?), &Secrets::of([])).await?;
+    }
+    for database in owns.others {
+        let there = pool.connect(&database).await?;
+        let sql = hand_over_sql(&there, admin, name).await?;
+        there.batch(&transaction(&sql), &Secrets::of([])).await?;
+    }
+    dropped(session, name).await
+}
+
+/// One transaction: nobody else is making or unmaking the user, and nobody logs in as it any more. It need not outlive a
+/// crash of the server: what is done on top of it does, and whoever did not come that far begins again.
+async fn no_login(session: &Session, name: &str) -> Result<(), Error> {
+    let sql = format!(
+        "SET LOCAL synchronous_commit = off; {}; ALTER ROLE {} NOLOGIN",
+        settled(name),
+        identifier(name)
+    );
+    session.batch(&sql, &Secrets::of([])).await
 }
 
 /// Waits until nobody is making or unmaking a user of that name: whoever gave up waiting for a user to be made does not
@@ -69,10 +107,8 @@ pub(super) async fn exists(session: &Session, name: &str) -> Result<bool, Error>
     Ok(found.unwrap_or(false))
 }
 
-/// Nobody logs in as this user any more, and whoever has is thrown out.
-async fn close(session: &Session, admin: &str, name: &str) -> Result<(), Error> {
-    let role = identifier(name);
-    session.batch(&format!("ALTER ROLE {role} NOLOGIN"), &Secrets::of([])).await?;
+/// Whoever is logged in as this user is thrown out.
+async fn end_sessions(session: &Session, admin: &str, name: &str) -> Result<(), Error> {
     if terminate(session, name).await.is_err() {
         // Ending another's sessions and taking over what it owns needs membership, which the right to make roles
         // includes the right to give (in PostgreSQL 16 to the maker alone).
@@ -122,9 +158,15 @@ pub(super) async fn terminate(session: &Session, name: &str) -> Result<u64, Erro
     Err(Error::new(ErrorKind::Unavailable, "sessions of the user do not end; they are told to again later"))
 }
 
-/// Gives what the user owns in this database, and the rights it was given, away; the names of the other databases where
-/// it has any.
-async fn hand_over(session: &Session, admin: &str, name: &str) -> Result<Vec<String>, Error> {
+/// Where a user owns something or was given rights.
+struct Owned {
+    /// In this database, or in none.
+    here: bool,
+    /// The names of other databases.
+    others: Vec<String>,
+}
+
+async fn owned(session: &Session, name: &str) -> Result<Owned, Error> {
     let rows = session
         .query(
             "SELECT DISTINCT s.dbid = 0 OR d.datname = pg_catalog.current_database(), d.datname::text \
@@ -144,13 +186,7 @@ async fn hand_over(session: &Session, admin: &str, name: &str) -> Result<Vec<Str
             _ => here = true,
         }
     }
-    if here {
-        join(session, admin, name).await?;
-        session.batch(&transaction(&hand_over_sql(session, admin, name).await?), &Secrets::of([])).await?;
-    } else if !others.is_empty() {
-        join(session, admin, name).await?;
-    }
-    Ok(others)
+    Ok(Owned { here, others })
 }
 
 /// To the role that its sessions begin as (`ALTER ROLE … SET role`), else the first it is a member of that is no user

@@ -243,6 +243,42 @@ async fn d16_an_engine_that_hangs_costs_a_bounded_time_and_no_lease() {
     assert!(vault.target.accounts().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn d16_an_engine_that_hangs_keeps_no_other_mounts_leases_waiting() {
+    let vault = crate::databases::vault(163).await;
+    let made = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'";
+    let role = json!({"db_name": "app", "creation_statements": [made], "default_ttl": "10s"});
+    let _ = vault.root(Op::Write, "db/roles/ro", role).await.is(204);
+    let root = vault.root.clone();
+    // Those that hang are due first, and more than are tried at the same time.
+    for _ in 0..300 {
+        let _ = vault.creds(&root, "app", json!({"ttl": "9s"})).await.is(200);
+    }
+    for _ in 0..100 {
+        let _ = vault.root(Op::Read, "db/creds/ro", Value::Null).await.is(200);
+    }
+    vault.target.set_mood(Mood::Hangs);
+    vault.advance(11);
+    let second = std::time::Duration::from_secs(1);
+    let others = async {
+        tokio::time::sleep(second * 3).await;
+        assert_eq!(vault.databases.names("v-").len(), 0);
+        // Also those that end while the others hang.
+        let _ = vault.root(Op::Read, "db/creds/ro", Value::Null).await.is(200);
+        vault.advance(11);
+        tokio::time::sleep(second * 3).await;
+        assert_eq!(vault.databases.names("v-").len(), 0);
+        assert_eq!(vault.target.accounts().len(), 300);
+    };
+    tokio::select! {
+        () = vault.kernel.background(second) => {}
+        () = others => {}
+    }
+    vault.target.set_mood(Mood::Works);
+    vault.live(300, 5).await;
+    assert!(vault.target.accounts().is_empty());
+}
+
 #[tokio::test]
 async fn d14_one_bad_step_of_the_clock_destroys_nothing() {
     let (vault, token) = user(14).await;
