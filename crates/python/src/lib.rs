@@ -14,6 +14,7 @@
 mod courier;
 mod credentials;
 mod document;
+mod engine;
 mod errors;
 mod events;
 mod explanation;
@@ -21,6 +22,8 @@ mod hits;
 mod news;
 mod opening;
 mod pending;
+mod rotator;
+mod schedule;
 mod secrets;
 mod settings;
 mod uses;
@@ -43,6 +46,10 @@ mod _native {
     use super::opening::{after_fork, close_all, get_secret, open_default, share};
     #[pymodule_export]
     use super::pending::Pending;
+    #[pymodule_export]
+    use super::rotator::Rotator;
+    #[pymodule_export]
+    use super::schedule::{next_occurrence, rotating};
     #[pymodule_export]
     use super::secrets::Secrets;
     #[pymodule_export]

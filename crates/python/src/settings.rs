@@ -63,6 +63,26 @@ impl Given {
         Ok(Self { environ: Arc::new(read), directory })
     }
 
+    /// With another identity for the rotation engine than the one that the environment states.
+    pub(crate) fn identified(mut self, words: [(&str, Option<SecretText>); 3]) -> Self {
+        if words.iter().all(|(_, value)| value.is_none()) {
+            return self;
+        }
+        let theirs = |name: &str| {
+            ["COFFRE_ROTATE_", "BAO_ROTATE_", "VAULT_ROTATE_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        let kept = self.environ.iter().filter(|(name, _)| !theirs(name) || name.ends_with("_ADDR"));
+        let mut environ: BTreeMap<_, _> =
+            kept.map(|(name, value)| (name.clone(), value.duplicate())).collect();
+        for (name, value) in words {
+            if let Some(value) = value {
+                environ.insert(format!("COFFRE_ROTATE_{name}"), value);
+            }
+        }
+        self.environ = Arc::new(environ);
+        self
+    }
+
     /// One variable.
     pub(crate) fn lookup(&self, name: &str) -> Option<String> {
         // EXPOSE: the library reads its settings through a lookup of plain texts.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List
 
 from coffre import _default, _keyrings
-from coffre._errors import CoffreError, Denied, Gone, NotFound, SourceError, Stale, Unavailable
+from coffre._errors import CoffreError, Denied, Gone, NotFound, RotationError, SourceError, Stale, Unavailable
 from coffre._native import (
     Change,
     DatabaseCredentials,
@@ -42,6 +42,7 @@ __all__ = [
     "Keyring",
     "KeyringError",
     "NotFound",
+    "RotationError",
     "Secrets",
     "SourceError",
     "Stale",

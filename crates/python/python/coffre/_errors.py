@@ -62,6 +62,13 @@ class SourceError(CoffreError):
     kind = "refused"
 
 
-for _class in (CoffreError, Unavailable, Stale, Denied, Gone, NotFound, SourceError):
+class RotationError(CoffreError):
+    """The rotation engine refuses this. ``kind`` is ``refused``, ``conflict`` (another engine was faster; again later) or
+    ``fenced`` (a newer engine is in charge)."""
+
+    kind = "refused"
+
+
+for _class in (CoffreError, Unavailable, Stale, Denied, Gone, NotFound, SourceError, RotationError):
     # As people import it, and as tracebacks and pickles should name it.
     _class.__module__ = "coffre"

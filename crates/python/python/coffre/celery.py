@@ -8,6 +8,12 @@ With Redis each new connection logs in with what holds then: a change of user or
 once, at its start: then the worker, or beat, ends its present tasks and starts anew, see ``restart``.
 
 Pools fork: a child asks for its own connection to the vault when it first needs one, and never uses its parent's.
+
+Workers can rotate too, instead of ``coffre rotate run`` or beside it:
+
+    tasks = coffre.celery.setup_rotation(app, queue="rotation")
+
+registers the tasks and adds the manifest's times to beat's schedule.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit, urlunsplit
 
 import celery  # type: ignore[import-untyped]
@@ -29,7 +35,11 @@ from coffre._errors import CoffreError
 from coffre._masked import Masked
 from coffre._process import SecretsLike, process_secrets
 
-__all__ = ["setup"]
+if TYPE_CHECKING:
+    from coffre._celery_rotation import Tasks
+    from coffre.rotation import Bridge, Rotator
+
+__all__ = ["setup", "setup_rotation"]
 
 log = logging.getLogger("coffre.celery")
 
@@ -69,6 +79,49 @@ def setup(
     signals.beat_init.connect(watch.in_beat, weak=False)
     signals.worker_process_init.connect(watch.in_child, weak=False)
     return app
+
+
+def setup_rotation(
+    app: celery.Celery,
+    rotator: Optional[Rotator] = None,
+    *,
+    queue: Optional[str] = None,
+    heartbeat: float = 20.0,
+    beat: bool = True,
+    prefix: str = "coffre.",
+    names: Optional[Mapping[str, str]] = None,
+    bridges: Optional[Mapping[str, Bridge]] = None,
+    environ: Optional[Mapping[str, str]] = None,
+    manifest: Optional[str] = None,
+) -> Tasks:
+    """Registers tasks that rotate, and adds to ``app.conf.beat_schedule`` when: each automatic target of the manifest at
+    its ``every`` or ``cron`` (in its own zone), and every ``heartbeat`` seconds whatever is due. Call it after the
+    application's own schedule is set; only the manifest is read here, and no server is asked.
+
+    The tasks are ``rotate_jwt_secret``, ``rotate_flask_secret_key`` and ``rotate_encryption_key`` where the manifest
+    rotates ``JWT_SECRET_KEY``, ``SECRET_KEY`` and ``APP_ENCRYPTION_KEY_B64`` (``names`` says otherwise, by task),
+    ``rotate_secret(target)`` for any other, and ``rotate_all_secrets``; the result has them as attributes.
+
+    A task waits for nothing: it does what can be done now, as steps of the one engine whose state is in the vault, and a
+    later heartbeat goes on. So each may run twice, anywhere, together with others, and be killed. Without an argument it
+    begins only what is due; ``rotate_jwt_secret.delay(older_than="2026-11-22T23:00:00Z")`` begins if the key is older
+    than that, once, however often the task is delivered. If the vault does not answer, Celery tries again, between five
+    seconds and a quarter of an hour later. No argument, result or log record holds a secret.
+
+    ``queue``: where these tasks go. A worker that takes them needs the rotation's identity (see `coffre.rotation`), and
+    nobody else does. ``bridges``: the application's own rotations, by target."""
+    from coffre import _celery_rotation, _native
+    from coffre.rotation import Rotator
+
+    if heartbeat <= 0:
+        raise ValueError("heartbeat is a number of seconds")
+    found = rotator if rotator is not None else Rotator(environ, manifest=manifest)
+    for target, bridge in (bridges or {}).items():
+        found.bridge(target, bridge)
+    targets = _native.rotating(environ, manifest=manifest)
+    return _celery_rotation.register(
+        app, found, targets, prefix=prefix, names=names or {}, heartbeat=heartbeat, queue=queue, beat=beat
+    )
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ impl Rotator {
     /// What cannot be put together, and what the documents of the notifications lack.
     pub async fn open(opening: Opening<'_>) -> Result<(Self, Arc<Notifier>), Failure> {
         let Opening { manifest, environment, kv, holder, clock, entropy } = opening;
+        // Probes of outside services make TLS clients of their own, of whatever the process uses. An error says that
+        // something is installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let notifier =
             notifier(manifest, environment, &*kv, (Arc::clone(&clock), Arc::clone(&entropy))).await?;
         let mut targets = Vec::new();
@@ -94,6 +97,29 @@ impl Rotator {
         }
         Err(Failure::conflict(format!("{path} changes too often")))
     }
+}
+
+/// The target that somebody means: its path, or a variable that reads it.
+///
+/// # Errors
+/// Nothing of that name rotates, or its credentials are made on demand.
+pub fn name_of(manifest: &Manifest, given: &str) -> Result<Name, Failure> {
+    let Some(target) = manifest.target(given) else {
+        let targets = manifest.targets();
+        let known: Vec<&str> = targets.iter().map(|target| target.path()).take(20).collect();
+        let known =
+            if known.is_empty() { "nothing: no entry has a rotation".to_owned() } else { known.join(", ") };
+        return Err(Failure::config(format!(
+            "nothing that rotates is called {given}; the manifest has {known}"
+        )));
+    };
+    if target.kind() == TargetKind::Dynamic {
+        return Err(Failure::config(format!(
+            "the credentials at {} are made on demand: whoever holds their lease replaces them, and `lease revoke` ends them early",
+            target.path()
+        )));
+    }
+    Name::new(target.path()).map_err(|error| Failure::config(error.to_string()))
 }
 
 /// The log, the counters and the channels of the manifest.

@@ -71,7 +71,7 @@ impl When {
     }
 
     /// The first time after `from`; `None`: never again.
-    pub(crate) fn after(&self, from: Wall, zone: &Zone) -> Option<Wall> {
+    pub fn after(&self, from: Wall, zone: &Zone) -> Option<Wall> {
         match self {
             Self::Every(period) => Some(from.plus(*period)),
             Self::Cron(cron) => wall(&cron.find_next_occurrence(&zone.at(from), false).ok()?),

@@ -1,13 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use coffre_ambient::{SystemClock, Wall};
-use coffre_client::Client;
 use coffre_manifest::rotation::TargetKind;
 use coffre_manifest::{Dynamic, Manifest};
 use coffre_rotate::notify::Notifier;
-use coffre_rotate::{ClientKv, FailureKind, Kv, Recollection, Rotator, StateFile, Status};
+use coffre_rotate::{FailureKind, Kv, Recollection, Rotator, Session, StateFile, Status};
 use coffre_rotation::Target as Name;
 use coffre_source::identity::Identity;
 use coffre_source::place;
@@ -34,15 +32,6 @@ pub(super) struct Desk {
     session: Session,
 }
 
-/// How the server is reached: by an identity that logs in, and again when its token grows old.
-pub(super) struct Session {
-    base: Client,
-    identity: Identity,
-    current: Arc<Mutex<Client>>,
-    /// Of the token that was got by logging in.
-    lasts: Option<Duration>,
-}
-
 impl Desk {
     pub(super) async fn open(call: &mut Call) -> Result<Self, Failure> {
         let given = call.parsed.one("manifest").map(str::to_owned);
@@ -52,10 +41,8 @@ impl Desk {
         let (directory, manifest) = place::manifest(given, &here)?;
         let directory = here.join(directory);
         let environment = migrate::environment(call, &manifest)?;
-        let session = Session::log_in(call).await?;
-        let current = Arc::clone(&session.current);
-        let client = move || current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let kv = Arc::new(ClientKv::new(client, manifest.mount(), Arc::new(SystemClock)));
+        let session = log_in(call).await?;
+        let kv = Arc::new(session.kv(manifest.mount()));
         let opened = Engine::open(manifest, environment, kv, "").await;
         let Engine { rotator, notifier, manifest, environment, kv, .. } = opened.map_err(failed)?;
         Ok(Self { manifest, environment, directory, rotator, notifier, kv, recollection: None, session })
@@ -187,43 +174,7 @@ impl Desk {
     }
 }
 
-impl Session {
-    async fn log_in(call: &mut Call) -> Result<Self, Failure> {
-        let base = call.client()?;
-        let env = call.world.env.as_ref();
-        let stored = connect::token(&call.world)?;
-        let identity = Identity::of(&|name| variable(env, name), stored);
-        let mut identity = identity.map_err(|error| Failure::local(error.to_string()))?;
-        let logged_in = identity.client(&base).await.map_err(|error| call.failed("logging in", &error))?;
-        let lasts = logged_in
-            .auth
-            .filter(|_| logged_in.own_token)
-            .map(|auth| Duration::from_secs(auth.lease_duration));
-        let current = Arc::new(Mutex::new(logged_in.client));
-        Ok(Self { base, identity, current, lasts: lasts.filter(|lasts| !lasts.is_zero()) })
-    }
-}
-
 impl Desk {
-    /// Logs in again before the token ends, for as long as it is polled.
-    pub(super) async fn keep_logged_in(session: &mut Session) {
-        loop {
-            // A token that somebody else made is renewed by them.
-            let Some(lasts) = session.lasts else { return std::future::pending().await };
-            tokio::time::sleep((lasts / 2).max(Duration::from_secs(5))).await;
-            match session.identity.client(&session.base).await {
-                Ok(logged_in) => {
-                    let mut current = session.current.lock().unwrap_or_else(PoisonError::into_inner);
-                    *current = logged_in.client;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot log in again; it is tried once more before the token ends");
-                    session.lasts = Some((lasts / 2).max(Duration::from_secs(10)));
-                }
-            }
-        }
-    }
-
     /// The engine and what keeps it logged in, apart.
     pub(super) fn into_parts(self) -> (Engine, Session) {
         let Self { manifest, environment, rotator, notifier, kv, recollection, session, .. } = self;
@@ -231,6 +182,17 @@ impl Desk {
             Engine { rotator, notifier, manifest, environment, kv, recollection, beside: None, place: "" };
         (engine, session)
     }
+}
+
+/// By the identity of the environment.
+async fn log_in(call: &mut Call) -> Result<Session, Failure> {
+    let base = call.client()?;
+    let env = call.world.env.as_ref();
+    let stored = connect::token(&call.world)?;
+    let identity = Identity::of(&|name| variable(env, name), stored);
+    let identity = identity.map_err(|error| Failure::local(error.to_string()))?;
+    let session = Session::log_in(base, identity, Arc::new(SystemClock)).await;
+    session.map_err(|error| call.failed("logging in", &error))
 }
 
 /// The engine's no, in words: what happened, and what to do next.

@@ -40,13 +40,13 @@ pub(crate) async fn run(call: &mut Call) -> Outcome {
     // Kept until the end: what is logged last is written then.
     let _log = log::start(&level, json).map_err(Failure::local)?;
     let queue = desk.queue(call);
-    let (mut engine, mut session) = desk.into_parts();
+    let (mut engine, session) = desk.into_parts();
     engine.beside = queue.map(settling);
     let (environment, targets) = (engine.environment.clone(), engine.manifest.targets().len());
     tracing::info!(%environment, targets, "the rotation engine is at work");
     tokio::select! {
         served = engine.serve(ending()?) => served.map_err(failed)?,
-        () = Desk::keep_logged_in(&mut session) => {}
+        () = session.keep() => {}
     }
     tracing::info!("the rotation engine has ended; what is left is gone on with by the next one");
     Ok(Exit::DONE)
