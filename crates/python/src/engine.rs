@@ -13,6 +13,7 @@ use coffre_source::identity::Identity;
 use coffre_source::{connect, place};
 use tokio::runtime::Runtime;
 
+use crate::bridge::{self, Bridges};
 use crate::errors::Failure;
 use crate::settings::Given;
 
@@ -62,7 +63,7 @@ impl Drop for Threads {
 
 impl Engine {
     /// Reads the manifest, logs in, and puts the engine together.
-    pub(crate) async fn open(given: &Given) -> Result<Self, Failure> {
+    pub(crate) async fn open(given: &Given, bridges: &Bridges) -> Result<Self, Failure> {
         let manifest = manifest(given)?;
         let environment = environment(given, &manifest)?;
         let base = connect::builder(&|name| variable(given, name)).map_err(Failure::refused)?;
@@ -80,8 +81,10 @@ impl Engine {
             clock,
             entropy: Arc::new(SystemEntropy),
         };
-        let opened = coffre_rotate::Rotator::open(opening).await;
-        let (rotator, notifier) = opened.map_err(|failure| Failure::rotation(&failure))?;
+        let said = |failure| Failure::rotation(&failure);
+        let bridges = bridge::of_engine(&manifest, bridges).map_err(said)?;
+        let (rotator, notifier) =
+            coffre_rotate::Rotator::open_bridged(opening, bridges).await.map_err(said)?;
         Ok(Self { rotator, manifest, notifier, session })
     }
 

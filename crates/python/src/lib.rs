@@ -6,11 +6,13 @@
 //!
 //! Rules that hold here:
 //! * Whoever waits gives the interpreter's lock back first (`Python::detach`).
-//! * A thread of the library never takes that lock itself; it leaves a parcel with the `courier`.
+//! * A thread of the library never takes that lock itself; it leaves a parcel with the `courier`. The `bridge`, which runs
+//!   the application's code for the rotation, has threads of its own for it.
 //! * A lock that threads share is taken only with the interpreter's lock held, and never while that is given back, so that a
 //!   fork finds all of them free. What other threads share without it is lock-free.
 //! * No error, `repr` or log record is made of a value; classes that hold values refuse to be pickled.
 
+mod bridge;
 mod courier;
 mod credentials;
 mod document;

@@ -12,6 +12,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
+use crate::bridge::Bridges;
 use crate::engine::{Engine, Threads};
 use crate::errors::Failure;
 use crate::explanation::from_json;
@@ -29,6 +30,7 @@ const MOST_STEPS: u32 = 64;
 #[pyclass(frozen, weakref, module = "coffre._native", name = "Rotator")]
 pub(crate) struct Rotator {
     given: Given,
+    bridges: Mutex<Bridges>,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -59,7 +61,7 @@ impl Rotator {
         let given = Given::read(py, environ, directory, overrides(manifest, address, environment)?)?;
         let words = [("ROLE_ID", role_id), ("SECRET_ID", secret_id), ("TOKEN", token)];
         let given = given.identified(words.map(|(name, value)| (name, value.map(SecretText::new))));
-        Ok(Self { given, opened: Mutex::default() })
+        Ok(Self { given, bridges: Mutex::default(), opened: Mutex::default() })
     }
 
     /// Where all targets stand.
@@ -111,7 +113,11 @@ impl Rotator {
     }
 
     fn resume(&self, py: Python<'_>, target: &str, epoch_reset: bool) -> PyResult<()> {
-        self.on(py, target, move |engine, name| async move { engine.rotator.resume(&name, epoch_reset).await })
+        self.on(
+            py,
+            target,
+            move |engine, name| async move { engine.rotator.resume(&name, epoch_reset).await },
+        )
     }
 
     fn provide(&self, py: Python<'_>, target: &str, value: String) -> PyResult<()> {
@@ -134,8 +140,8 @@ impl Rotator {
     /// The newest events, and whether their chain holds.
     fn history<'py>(&self, py: Python<'py>, target: &str, most: usize) -> PyResult<Bound<'py, PyAny>> {
         let most = most.clamp(1, 5_000);
-        let found =
-            self.on(py, target, move |engine, name| async move { engine.rotator.history(&name, most).await })?;
+        let found = self
+            .on(py, target, move |engine, name| async move { engine.rotator.history(&name, most).await })?;
         from_json(py, &found)
     }
 
@@ -167,9 +173,16 @@ impl Rotator {
 
     /// Writes what the manifest says to consumers, if it is not there; gives whether it was written.
     fn publish_policy(&self, py: Python<'_>) -> PyResult<bool> {
-        self.work(py, |engine| async move {
-            engine.rotator.publish_policy(&policy_of(&engine.manifest)).await
-        })
+        self.work(
+            py,
+            |engine| async move { engine.rotator.publish_policy(&policy_of(&engine.manifest)).await },
+        )
+    }
+
+    /// From now on an object of the application is called for a target.
+    fn bridge(&self, target: String, object: Py<PyAny>) {
+        self.bridges.lock().unwrap_or_else(PoisonError::into_inner).insert(target, Arc::new(object));
+        self.close();
     }
 
     /// Ends its threads and its connections; the next call opens it again.
@@ -230,13 +243,13 @@ impl Rotator {
         let threads = Arc::new(Threads::start()?);
         let (sender, receiver) = sync_channel(1);
         let given = self.given.clone();
+        let bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner).clone();
         threads.spawn(async move {
-            let _ = sender.send(Engine::open(&given).await);
+            let _ = sender.send(Engine::open(&given, &bridges).await);
         });
         let engine = Arc::new(wait(py, receiver)??);
         let opened = Opened { process, engine, threads };
-        let before =
-            self.opened.lock().unwrap_or_else(PoisonError::into_inner).replace(opened.clone());
+        let before = self.opened.lock().unwrap_or_else(PoisonError::into_inner).replace(opened.clone());
         forget_or_drop(before);
         Ok(opened)
     }

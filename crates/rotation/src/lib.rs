@@ -47,7 +47,7 @@ pub use record::{
     AfterUndo, Claim, Gate, GateMode, Halt, HaltCode, MAX_RETIRING, Pending, Record, Repair, RepairReason,
     Retiring, Schedule,
 };
-pub use settings::Settings;
+pub use settings::{Bridge, Settings};
 pub use speaker::{Fate, Speaker, Statement, Trouble, Word};
 pub use target::{BadName, Target};
 pub use wire::{DocumentError, WireDocument};

@@ -3,6 +3,18 @@ use std::time::Duration;
 use crate::schedule::{Pause, When, Window, Zone};
 use crate::{CLOCK_ALLOWANCE, Kind, RotPolicy};
 
+/// Who does what has to be done outside, where the application has a rotation of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Bridge {
+    /// It has none: the engine, or a person.
+    #[default]
+    None,
+    /// The application's code, which this engine calls.
+    Here,
+    /// The application's code in another process: engines without it leave the target alone.
+    Elsewhere,
+}
+
 /// How one target rotates. Follows from the manifest; [`crate::check`] says what cannot work.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -50,6 +62,8 @@ pub struct Settings {
     pub allowance: Duration,
     /// How often new material is tried.
     pub attempts: u32,
+    /// Whether the application's own code applies new material and retires old.
+    pub bridge: Bridge,
     /// How soon to ask again what says "not yet": sessions that still live, evidence that is missing, a neighbour at work.
     pub look_again: Duration,
 }
@@ -80,6 +94,7 @@ impl Settings {
             claim: Duration::from_secs(120),
             allowance: CLOCK_ALLOWANCE,
             attempts: 3,
+            bridge: Bridge::None,
             look_again: Duration::from_secs(60),
         }
     }
@@ -121,7 +136,12 @@ impl Settings {
 
     /// Which phases do something for the kind.
     pub(crate) const fn steps(&self) -> Steps {
-        Steps::of(self.kind)
+        let steps = Steps::of(self.kind);
+        match self.bridge {
+            Bridge::None => steps,
+            // There is nothing that a person must do or bring.
+            Bridge::Here | Bridge::Elsewhere => Steps { apply: true, by_hand: false, ..steps },
+        }
     }
 }
 

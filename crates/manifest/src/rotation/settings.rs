@@ -61,6 +61,9 @@ pub struct Rotation {
     pub accepted_extensions: Vec<String>,
     /// What happens when an outside service's key is long overdue.
     pub breach: Option<Breach>,
+    /// The application has a rotation of its own, which the engine calls: in a process that has its code, and no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bridge: bool,
 }
 
 impl Rotation {
@@ -91,6 +94,7 @@ impl Rotation {
             approvals: None,
             accepted_extensions: Vec::new(),
             breach: None,
+            bridge: false,
         }
     }
 }

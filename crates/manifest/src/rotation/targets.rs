@@ -117,6 +117,8 @@ fn rotating(kind: Kind, rotation: &Rotation, project: &Project) -> TargetKind {
     match kind {
         Kind::SigningKey => TargetKind::SigningKey,
         Kind::EncryptionKey => TargetKind::EncryptionKey,
+        // The application's own code does what it takes.
+        _ if rotation.bridge => TargetKind::External,
         Kind::Postgresql if rotation.mode == Mode::Automatic || !project.postgresql.is_empty() => {
             TargetKind::PgAlternating
         }

@@ -22,17 +22,22 @@ import os
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Protocol, Sequence, Tuple, Type, TypeVar, Union
 
 from coffre import _native
 from coffre._errors import RotationError
 
 __all__ = [
+    "Bridge",
     "Finding",
+    "Generation",
     "Halt",
     "History",
     "Leaving",
+    "NeedsPerson",
+    "Overtaken",
     "Planned",
+    "Refused",
     "Report",
     "RotationError",
     "Rotator",
@@ -153,6 +158,80 @@ class History:
     holds: bool
 
 
+class Generation:
+    """What a call of a `Bridge` is about. It does not show its value, and is not pickled: use it in the call, keep it nowhere
+    but where it belongs."""
+
+    __slots__ = ("compromised", "fence", "number", "target", "until", "value")
+
+    target: str
+    """The path of its document, as ``mail/password``."""
+    number: int
+    """From 1. Numbers only grow, and one is never given to another value."""
+    value: Optional[str]
+    """The secret itself. None in `retire` if no copy of it is kept any more: then the number must do."""
+    fence: int
+    """Grows whenever another engine takes over. Code that writes it down with each change can refuse a smaller one, with
+    `Overtaken`: it comes from a process that was paused and does not know that another has gone on."""
+    until: datetime
+    """The call must be over by then; afterwards another process may be at the same."""
+    compromised: bool
+    """Its value is known to others: end at once what it logged in."""
+
+    def __init__(
+        self, target: str, number: int, value: Optional[str], fence: int, until: float, compromised: bool
+    ) -> None:
+        self.target, self.number, self.value, self.fence = target, number, value, fence
+        self.until, self.compromised = datetime.fromtimestamp(until, timezone.utc), compromised
+
+    def __repr__(self) -> str:
+        return f"<generation {self.number} of {self.target}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a generation holds a secret: it cannot be pickled or copied")
+
+
+class Bridge(Protocol):
+    """Two functions by which an application that has a rotation of its own is rotated by the engine; for targets with
+    ``bridge = true`` in their ``rotation``. Everything else, drawing, storing, publishing, waiting for the others, going on
+    after a crash, is the engine's.
+
+    What both may assume, and must keep:
+
+    * A call may come again with the same generation, also after it has had its effect: the process was killed, the answer
+      was lost, it ran out of time, another worker went on. A repetition succeeds and changes nothing. Calls of one target
+      follow each other; after ``until`` of a call that hangs, another process may make the same one.
+    * Either may raise. `Refused`: this value will never do, another is drawn (three times, then a person is asked).
+      `NeedsPerson`: nothing goes on before somebody has looked; its text is shown to people. `Overtaken`: a larger fence
+      was seen. Anything else is a trouble that passes: it is tried again, less and less often, for a day. Of the exception
+      only the name of its class is kept, never its text.
+    * Until `apply` has returned nobody uses the value, and the one before it is valid whatever happens. The value is in the
+      vault before the first call.
+    """
+
+    def apply(self, new: Generation) -> None:
+        """From its return on, everything that this application runs or talks to accepts the new value, *beside* what it
+        accepted before. Nothing may stop accepting the old one, and nothing needs to use the new one yet: the document in
+        the vault says when, and consumers read that."""
+
+    def retire(self, old: Generation) -> None:
+        """From its return on, nothing accepts or needs this value. It comes when no consumer can use it any more (of a key
+        that encrypts: when nothing under it is left, before it is destroyed); at once for a compromised one; and for a new
+        one that is taken back, even if `apply` was never called with it or did not finish."""
+
+
+class Refused(Exception):
+    """Raised by a `Bridge`: this value will never do."""
+
+
+class NeedsPerson(Exception):
+    """Raised by a `Bridge`: a person must see to something. The text says what; it must hold no secret."""
+
+
+class Overtaken(Exception):
+    """Raised by a `Bridge`: a larger fence was seen."""
+
+
 class Rotator:
     """The engine for everything that the manifest rotates. Any number of threads may share one.
 
@@ -260,6 +339,14 @@ class Rotator:
     def publish_policy(self) -> bool:
         """Tells consumers the bounds that the manifest sets, as ``coffre rotate run`` does; whether it was news."""
         return self._native.publish_policy()
+
+    def bridge(self, target: str, bridge: Bridge) -> None:
+        """From now on the engine calls an application's own rotation for a target, whose ``rotation`` in the manifest says
+        ``bridge = true``. Engines without it leave that target alone."""
+        for name in ("apply", "retire"):
+            if not callable(getattr(bridge, name, None)):
+                raise TypeError(f"a bridge has two functions, apply and retire; this one has no {name}")
+        self._native.bridge(target, bridge)
 
     def close(self) -> None:
         """Ends its connections; the next call opens them again."""

@@ -5,18 +5,22 @@ mod policy;
 mod settings;
 mod unready;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffre_ambient::{Clock, Entropy};
 use coffre_manifest::Manifest;
 use coffre_manifest::rotation::{EventWord, Security as Protection, TargetKind};
-use coffre_rotation::{EventKind, Happening, RotPolicy, Target as Name, WireDocument as _, paths};
+use coffre_rotation::{
+    Bridge as Bridging, EventKind, Happening, RotPolicy, Target as Name, WireDocument as _, paths,
+};
 use coffre_secret::SecretText;
 
 pub use policy::policy_of;
 pub use settings::settings_of;
 
 use crate::notify::{Email, Notifier, NotifySettings, Security, Webhook};
+use crate::targets::{Bridge, Bridged};
 use crate::{Document, Failure, Kv, Parts, Rotating, Rotator, Sink};
 
 /// What an engine is made of.
@@ -43,6 +47,18 @@ impl Rotator {
     /// # Errors
     /// What cannot be put together, and what the documents of the notifications lack.
     pub async fn open(opening: Opening<'_>) -> Result<(Self, Arc<Notifier>), Failure> {
+        Self::open_bridged(opening, BTreeMap::new()).await
+    }
+
+    /// As [`Rotator::open`], in a process that has the code of the application's own rotations, by target. Targets of
+    /// which the manifest says `bridge` and that are not among them are left to the process that has theirs.
+    ///
+    /// # Errors
+    /// As [`Rotator::open`], and for code of a target of which the manifest does not say `bridge`.
+    pub async fn open_bridged(
+        opening: Opening<'_>,
+        mut bridges: BTreeMap<Name, Arc<dyn Bridge>>,
+    ) -> Result<(Self, Arc<Notifier>), Failure> {
         let Opening { manifest, environment, kv, holder, clock, entropy } = opening;
         // Probes of outside services make TLS clients of their own, of whatever the process uses. An error says that
         // something is installed already.
@@ -56,7 +72,20 @@ impl Rotator {
             }
             let name = Name::new(target.path()).map_err(|error| Failure::config(error.to_string()))?;
             let kind = kinds::of(&target, environment, &kv).await?;
-            targets.push(Rotating { name, settings: settings_of(&target)?, kind });
+            let mut settings = settings_of(&target)?;
+            let declared = settings.bridge != Bridging::None;
+            let kind = match declared.then(|| bridges.remove(&name)).flatten() {
+                Some(bridge) => {
+                    settings.bridge = Bridging::Here;
+                    Arc::new(Bridged::new(name.clone(), &target.entry().field, kind, bridge))
+                }
+                None => kind,
+            };
+            targets.push(Rotating { name, settings, kind });
+        }
+        if let Some(name) = bridges.keys().next() {
+            return Err(Failure::config(format!("{name} is not one that the application rotates"))
+                .advise("Say bridge = true in its rotation in coffre.toml, or give no code for it."));
         }
         let sink = Arc::new(Told(Arc::clone(&notifier)));
         let environment = environment.to_owned();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use coffre_manifest::Period;
 use coffre_manifest::rotation::{Blackout, BlackoutWhen, Gates, Target, TargetKind, Window as Hours};
 use coffre_rotation::schedule::{Pause, When, Window, Zone};
-use coffre_rotation::{Kind, Settings};
+use coffre_rotation::{Bridge, Kind, Settings};
 
 use crate::Failure;
 
@@ -50,6 +50,7 @@ pub fn settings_of(target: &Target<'_>) -> Result<Settings, Failure> {
         gate_deadline: target.gate_deadline(),
         destroy_hold: target.destroy_hold(),
         group: target.group().map(str::to_owned),
+        bridge: if rotation.bridge { Bridge::Elsewhere } else { Bridge::None },
         ..usual
     })
 }

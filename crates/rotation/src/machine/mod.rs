@@ -33,6 +33,7 @@ pub use gate::Heard;
 pub use types::{Draw, Memory, Neighbour, Next, Seen, Waiting};
 
 use crate::record::MAX_OUTBOX;
+use crate::settings::Bridge;
 use crate::{HaltCode, Phase, Record};
 
 /// What to do now. Asking again without having done anything gives the same answer.
@@ -40,6 +41,9 @@ pub fn next(seen: &Seen<'_>) -> Next {
     let record = seen.record;
     if record.phase == Phase::Halt {
         return Next::Wait(Waiting::halted());
+    }
+    if seen.settings.bridge == Bridge::Elsewhere {
+        return Next::Wait(Waiting::forever("the application rotates it, in a process of its own"));
     }
     if let Some(frozen) = seen.freeze {
         return Next::Wait(Waiting::forever(format!("frozen: {frozen}")));
