@@ -9,8 +9,11 @@ from coffre_server import clean_environment
 RIGHT = """
 from __future__ import annotations
 
+import datetime
+
 import coffre
 import coffre.aio
+from coffre.rotation import Bridge, Generation, Rotator, Status
 
 
 def key() -> str:
@@ -49,6 +52,27 @@ def main() -> None:
     stop()
 
 
+class Mailbox:
+    def apply(self, new: Generation) -> None:
+        print(new.value or "", new.number, new.fence)
+
+    def retire(self, old: Generation) -> None:
+        print(old.until.isoformat(), old.compromised)
+
+
+def rotate(own: Bridge) -> list[str]:
+    with Rotator(environment="prod", role_id="r", secret_id="s") as rotator:
+        rotator.bridge("mail/password", own)
+        rotator.bridge("mail/other", Mailbox())
+        lines: list[Status] = rotator.status()
+        due: datetime.datetime | None = lines[0].next
+        step = rotator.step("JWT_SECRET_KEY")
+        if step.wait is not None:
+            print(step.wait.why, due)
+        rotator.now("JWT_SECRET_KEY", compromised=True)
+        return [finding.sentence for finding in rotator.enable(check=True)]
+
+
 async def later() -> str:
     async with coffre.aio.Secrets(directory=".") as secrets:
         return await secrets.get_secret("JWT_SECRET_KEY")
@@ -60,6 +84,8 @@ WRONG = [
     ("coffre.no_such_function()", "attr-defined"),
     ("coffre.Secrets(address=7)", "arg-type"),
     ("coffre.get_database_credentials().no_such", "attr-defined"),
+    ("coffre.rotation.Rotator().bridge('a', 7)", "arg-type"),
+    ("coffre.rotation.Rotator().now(target=7)", "arg-type"),
 ]
 
 
@@ -78,7 +104,7 @@ def test_a_typed_program_passes(tmp_path):
 
 
 def test_wrong_programs_do_not(tmp_path):
-    done = mypy("import coffre\n" + "\n".join(line for line, _ in WRONG) + "\n", tmp_path)
+    done = mypy("import coffre, coffre.rotation\n" + "\n".join(line for line, _ in WRONG) + "\n", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     for number, (line, code) in enumerate(WRONG, start=2):
         assert any(f"program.py:{number}:" in told and f"[{code}]" in told for told in done.stdout.splitlines()), (line, done.stdout)

@@ -271,6 +271,7 @@ def test_beats_schedule_is_the_manifests(tmp_path):
     """
     app = Celery("shop")
     app.conf.beat_schedule = {"count": {"task": "count", "schedule": 60.0}}
+    app.conf.task_routes = {"mine": {"queue": "own"}}
     tasks = coffre.celery.setup_rotation(app, environ={}, manifest=manifest(tmp_path, text), queue="q", heartbeat=7)
     entries = app.conf.beat_schedule
     assert set(entries) == {"count", f"rotate {JWT}", f"rotate {FLASK}", f"rotate {ENCRYPTION}", "rotate token/key", "rotation goes on"}
@@ -279,7 +280,9 @@ def test_beats_schedule_is_the_manifests(tmp_path):
     assert entries[f"rotate {ENCRYPTION}"]["schedule"] == Cron("30 3 1 * *", "Europe/Paris")
     assert entries["rotate token/key"]["args"] == ["token/key"] and entries["rotate token/key"]["task"] == "coffre.rotate_secret"
     assert entries["rotation goes on"]["options"] == {"expires": 7, "queue": "q"}
-    assert tasks.rotate_encryption_key.queue == "q" and tasks.rotate_all_secrets.acks_late
+    assert app.amqp.router.route({}, tasks.rotate_encryption_key.name)["queue"].name == "q"
+    assert app.amqp.router.route({}, "mine")["queue"].name == "own"
+    assert tasks.rotate_all_secrets.acks_late
     with pytest.raises(ValueError, match="jwt/other"):
         coffre.celery.setup_rotation(Celery("b"), environ={}, manifest=str(tmp_path / "coffre.toml"), names={"rotate_jwt_secret": "jwt/other"})
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use coffre_ambient::{Clock as _, SystemClock};
 use coffre_rotate::{Step, name_of, policy_of};
 use coffre_rotation::Target as Name;
 use coffre_secret::SecretText;
@@ -23,6 +24,8 @@ use crate::{courier, events};
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 /// How long to wait for log records to be written.
 const RECORDS_WITHIN: Duration = Duration::from_secs(1);
+/// How soon an engine with a target that lacks something is put together again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Steps of one target in one call.
 const MOST_STEPS: u32 = 64;
 
@@ -37,6 +40,8 @@ pub(crate) struct Rotator {
 #[derive(Clone)]
 struct Opened {
     process: u32,
+    /// In the clock's time since boot.
+    since: Duration,
     engine: Arc<Engine>,
     threads: Arc<Threads>,
 }
@@ -153,9 +158,6 @@ impl Rotator {
             if names.is_empty() {
                 names = automatic(&engine);
             }
-            if !check {
-                engine.rotator.publish_policy(&policy_of(&engine.manifest)).await?;
-            }
             match names.is_empty() {
                 true => Ok(Vec::new()),
                 false => engine.rotator.enable(&names, check).await,
@@ -236,7 +238,7 @@ impl Rotator {
         let process = std::process::id();
         let known = self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Some(known) if known.process == process => return Ok(known),
+            Some(known) if known.process == process && !known.is_to_be_opened_again() => return Ok(known),
             other => forget_or_drop(other),
         }
         events::install(py);
@@ -248,10 +250,18 @@ impl Rotator {
             let _ = sender.send(Engine::open(&given, &bridges).await);
         });
         let engine = Arc::new(wait(py, receiver)??);
-        let opened = Opened { process, engine, threads };
+        let opened = Opened { process, since: SystemClock.boot(), engine, threads };
         let before = self.opened.lock().unwrap_or_else(PoisonError::into_inner).replace(opened.clone());
         forget_or_drop(before);
         Ok(opened)
+    }
+}
+
+impl Opened {
+    /// What a target lacked may be there by now.
+    fn is_to_be_opened_again(&self) -> bool {
+        self.engine.rotator.lacking().next().is_some()
+            && SystemClock.boot().saturating_sub(self.since) >= LOOK_AGAIN
     }
 }
 

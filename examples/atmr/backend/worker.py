@@ -4,7 +4,7 @@ import sys
 
 from .config import ConfigError, load_config
 from .shared.secret_source import VaultError
-from .tasks import celery, configure
+from .tasks import celery, configure, vault_rotation_tasks
 
 CONFIG_EXIT = 78  # EX_CONFIG of sysexits.h
 
@@ -14,6 +14,7 @@ def _start() -> None:
     try:
         load_config()
         configure()
+        vault_rotation_tasks.install()
     except (ConfigError, VaultError) as error:
         print(f"atmr: {error}", file=sys.stderr)
         raise SystemExit(CONFIG_EXIT) from None

@@ -103,8 +103,6 @@ def register(
     work = _Work(rotator)
     made = Tasks()
     options: Dict[str, Any] = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "max_retries": TRIES}
-    if queue is not None:
-        options["queue"] = queue
 
     def add(short: str, function: Any) -> None:
         function.__name__ = short
@@ -115,6 +113,9 @@ def register(
         add(short, _rotates(work, target))
     add(ONE, _rotates_any(work))
     add(ALL, _rotates_all(work))
+    if queue is not None:
+        ours = {prefix + short: {"queue": queue} for short in made.tasks}
+        app.conf.task_routes = [ours, *_routes(app.conf.task_routes)]
     if beat:
         made.beat = _entries(targets, chosen, prefix, heartbeat, queue)
         app.conf.beat_schedule = {**(app.conf.beat_schedule or {}), **made.beat}
@@ -248,6 +249,13 @@ def _entries(
     # Phases go on, and what beat forgot when its own file was lost is due all the same: the vault knows.
     add("rotation goes on", ALL, schedule(timedelta(seconds=heartbeat)), max(heartbeat, 1.0), [])
     return entries
+
+
+def _routes(found: Any) -> List[Any]:
+    """The application's own, in the one form of several."""
+    if found is None:
+        return []
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _instant(text: str) -> datetime:

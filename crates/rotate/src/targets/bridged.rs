@@ -201,6 +201,10 @@ impl Target for Bridged {
         self.inner.companions(document)
     }
 
+    fn lacks(&self) -> Option<&Failure> {
+        self.inner.lacks()
+    }
+
     fn check<'a>(&'a self, at: At<'a>) -> BoxFuture<'a, Vec<String>> {
         self.inner.check(at)
     }
