@@ -148,6 +148,17 @@ acknowledges = true
     }
 
     #[test]
+    fn what_an_application_rotates_itself_is_left_to_it() {
+        let text = "app = \"a\"\nenvironments = [\"prod\"]\n[secret.MAIL]\npath = \"mail/password\"\nkind = \"password\"\n\
+                    rotation = { mode = \"automatic\", every = \"7d\", bridge = true }\n";
+        let manifest = Manifest::parse(text).unwrap();
+        let made = settings_of(&manifest.target("MAIL").unwrap()).unwrap();
+        assert_eq!((made.kind, made.bridge, made.automatic), (Kind::External, Bridge::Elsewhere, true));
+        let plain = Manifest::parse(&text.replace(", bridge = true", "")).unwrap();
+        assert_eq!(settings_of(&plain.target("MAIL").unwrap()).unwrap().bridge, Bridge::None);
+    }
+
+    #[test]
     fn what_the_manifest_says_is_what_the_machine_does() {
         let jwt = settings("JWT");
         assert_eq!((jwt.kind, jwt.automatic), (Kind::SigningKey, true));
