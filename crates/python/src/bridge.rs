@@ -73,6 +73,7 @@ impl Owned {
         }
     }
 
+    /// A `coffre.rotation.Generation`.
     fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // EXPOSE: this is the call that hands the material to the application.
         let value = self.material.as_ref().map(|material| material.expose().as_str());
@@ -91,6 +92,7 @@ impl Drop for Running {
 }
 
 impl Bridged {
+    /// Calls on a thread of its own; one call at a time.
     async fn call(&self, what: &'static str, given: Owned) -> Result<(), Failure> {
         if self.busy.swap(true, Ordering::AcqRel) {
             let why = format!("a call of the application's rotation of {} still runs", given.target);
@@ -109,6 +111,7 @@ impl Bridged {
     }
 }
 
+/// One call, with the interpreter's lock held.
 fn called(py: Python<'_>, object: &Py<PyAny>, what: &'static str, given: &Owned) -> Result<(), Failure> {
     let answer = given.shown(py).and_then(|shown| object.bind(py).call_method1(what, (shown,)));
     answer.map(drop).map_err(|error| failure(py, &error, what, given))
@@ -138,6 +141,7 @@ fn failure(py: Python<'_>, error: &PyErr, what: &str, given: &Owned) -> Failure 
     }
 }
 
+/// What the application says to people, if it can be shown.
 fn sentence(py: Python<'_>, error: &PyErr, given: &Owned) -> Option<String> {
     let text = error.value(py).str().ok()?.to_string();
     // EXPOSE: looked for, so that it is not shown.

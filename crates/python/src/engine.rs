@@ -35,6 +35,7 @@ pub(crate) struct Engine {
 pub(crate) struct Threads(Option<Runtime>);
 
 impl Threads {
+    /// One that works, and as many as calls of the application's code need.
     pub(crate) fn start() -> Result<Self, Failure> {
         let started = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -45,6 +46,7 @@ impl Threads {
         Ok(Self(Some(started.map_err(failed)?)))
     }
 
+    /// Begins work, and does not wait for it.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = &self.0 {
             drop(runtime.spawn(work));

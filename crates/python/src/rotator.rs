@@ -109,14 +109,17 @@ impl Rotator {
         self.on(py, target, move |engine, name| async move { engine.rotator.now(&name, compromised).await })
     }
 
+    /// Takes back what was begun and is not in use yet.
     fn undo(&self, py: Python<'_>, target: &str) -> PyResult<()> {
         self.on(py, target, |engine, name| async move { engine.rotator.undo(&name).await })
     }
 
+    /// Uses the secret before again, while it is still accepted.
     fn rollback(&self, py: Python<'_>, target: &str) -> PyResult<()> {
         self.on(py, target, |engine, name| async move { engine.rotator.rollback(&name).await })
     }
 
+    /// Goes on after a halt.
     fn resume(&self, py: Python<'_>, target: &str, epoch_reset: bool) -> PyResult<()> {
         self.on(
             py,
@@ -125,19 +128,23 @@ impl Rotator {
         )
     }
 
+    /// Brings the new value of a key that somebody else issues.
     fn provide(&self, py: Python<'_>, target: &str, value: String) -> PyResult<()> {
         let value = SecretText::new(value);
         self.on(py, target, |engine, name| async move { engine.rotator.provide(&name, value).await })
     }
 
+    /// The old key was revoked at its issuer; it is tried.
     fn confirm_revoked(&self, py: Python<'_>, target: &str) -> PyResult<()> {
         self.on(py, target, |engine, name| async move { engine.rotator.confirm_revoked(&name).await })
     }
 
+    /// Nothing leaves any engine of the environment until it is taken back.
     fn freeze(&self, py: Python<'_>, why: String) -> PyResult<()> {
         self.work(py, |engine| async move { engine.rotator.freeze(&why).await })
     }
 
+    /// Takes a freeze back.
     fn unfreeze(&self, py: Python<'_>) -> PyResult<()> {
         self.work(py, |engine| async move { engine.rotator.unfreeze().await })
     }
@@ -166,6 +173,7 @@ impl Rotator {
         from_json(py, &findings)
     }
 
+    /// Lets targets rotate only when somebody asks.
     fn disable(&self, py: Python<'_>, targets: Vec<String>) -> PyResult<()> {
         self.work(py, move |engine| async move {
             let names = named(&engine, &targets)?;
@@ -224,6 +232,7 @@ impl Rotator {
         run(py, &opened, move |engine| work(engine, name))
     }
 
+    /// Work on the environment.
     fn work<T, F>(&self, py: Python<'_>, work: impl FnOnce(Arc<Engine>) -> F + Send + 'static) -> PyResult<T>
     where
         T: Send + 'static,
@@ -300,6 +309,7 @@ where
     done.map_err(|failure| Failure::rotation(&failure).into())
 }
 
+/// Waits with the interpreter's lock given back.
 fn wait<T: Send>(py: Python<'_>, receiver: std::sync::mpsc::Receiver<T>) -> PyResult<T> {
     let receiver = Mutex::new(receiver);
     loop {
@@ -315,16 +325,19 @@ fn wait<T: Send>(py: Python<'_>, receiver: std::sync::mpsc::Receiver<T>) -> PyRe
     }
 }
 
+/// Targets as people name them.
 fn named(engine: &Engine, given: &[String]) -> Result<Vec<Name>, coffre_rotate::Failure> {
     given.iter().map(|name| name_of(&engine.manifest, name)).collect()
 }
 
+/// What the schedule starts.
 fn automatic(engine: &Engine) -> Vec<Name> {
     let targets = engine.manifest.targets();
     let automatic = targets.iter().filter(|target| target.is_automatic());
     automatic.filter_map(|target| name_of(&engine.manifest, target.path()).ok()).collect()
 }
 
+/// A step, for `coffre.rotation.Step`.
 fn shown(step: &Step) -> Value {
     match step {
         Step::Done(before, after) => json!({ "before": before.word(), "after": after.word() }),
@@ -333,6 +346,7 @@ fn shown(step: &Step) -> Value {
     }
 }
 
+/// A wait, for `coffre.rotation.Wait`.
 fn waiting(waits: &coffre_rotate::Waits) -> Value {
     let until = waits.until.map(coffre_ambient::Wall::rfc3339);
     json!({ "until": until, "why": waits.why, "consumers": waits.consumers })
