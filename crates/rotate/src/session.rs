@@ -42,6 +42,12 @@ impl Session {
         })
     }
 
+    /// Where the server is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.address()
+    }
+
     /// A mount, asked with the token that holds at the time.
     #[must_use]
     pub fn kv(&self, mount: &str) -> ClientKv {

@@ -166,7 +166,7 @@ impl Desk {
     /// Remembers outside of the vault what was seen, in the file that the flag names.
     pub(super) fn remembering(mut self, call: &Call) -> Result<Self, Failure> {
         let Some(path) = call.parsed.one("state-file") else { return Ok(self) };
-        let place = format!("{} {}/{}", self.session.base.address(), self.manifest.mount(), self.environment);
+        let place = format!("{} {}/{}", self.session.address(), self.manifest.mount(), self.environment);
         let file = StateFile::open(Path::new(path), &place).map_err(failed)?;
         let file: Arc<dyn Recollection> = Arc::new(file);
         self.rotator = self.rotator.remembering(Arc::clone(&file));
