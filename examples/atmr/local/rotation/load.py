@@ -289,7 +289,8 @@ class Watch:
         for ring, known in self.rings.items():
             keys = self.theatre.document(ring).get("keys")
             keys = json.loads(keys) if isinstance(keys, str) else keys or []
-            now = {key["kid"]: key["mat"] for key in keys}
+            # One that was never used yet may be unknown to somebody, which is what publishing waits for.
+            now = {key["kid"]: key["mat"] for key in keys if key["state"] == "active" or key["kid"] in known}
             for kid, material in now.items():
                 known[kid] = (material, 0.0)
             for kid, (material, gone) in list(known.items()):
