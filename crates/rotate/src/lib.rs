@@ -17,6 +17,7 @@ mod gather;
 mod kv;
 mod leftovers;
 pub mod notify;
+mod outbound;
 mod perform;
 mod plan;
 mod recollection;

@@ -139,7 +139,13 @@ fn notifier(webhooks: Vec<Webhook>, email: Vec<Email>) -> (Notifier, Arc<ManualC
 
 fn hook(port: u16) -> Webhook {
     let url = format!("http://127.0.0.1:{port}/hooks/secret-path");
-    Webhook { url: url.as_str().into(), key: Some(KEY.into()), events: Vec::new(), ca: None }
+    Webhook {
+        url: url.as_str().into(),
+        may_be_here: true,
+        key: Some(KEY.into()),
+        events: Vec::new(),
+        ca: None,
+    }
 }
 
 fn post(port: u16) -> Email {
@@ -317,4 +323,46 @@ async fn settings_that_would_leak_or_never_work_are_refused() {
     assert!(refused(Vec::new(), vec![Email { from: "nobody".to_owned(), ..post(1) }]).is_some());
     assert!(refused((0..17).map(hook).collect(), Vec::new()).is_some());
     assert!(refused(vec![at("https://example.org/x")], vec![post(1)]).is_none());
+}
+
+#[tokio::test]
+async fn i8_an_address_that_a_document_gives_never_leads_inside() {
+    let clock = Arc::new(ManualClock::starting_at(Wall::from_secs(1)));
+    let refused = |webhook: Webhook| {
+        let settings = NotifySettings {
+            project: String::new(),
+            environment: String::new(),
+            webhooks: vec![webhook],
+            email: Vec::new(),
+        };
+        Notifier::new(settings, clock.clone(), Arc::new(SeededEntropy::new(1))).is_err()
+    };
+    for (url, from_the_manifest_too) in [
+        ("http://127.0.0.1/x", false),
+        ("https://localhost/x", false),
+        ("https://[::1]/x", false),
+        ("https://169.254.169.254/latest/meta-data", true),
+        ("https://2852039166/", true),
+        ("https://0x7f000001/", false),
+        ("https://[::ffff:a9fe:a9fe]/", true),
+        ("https://[fe80::1]/", true),
+        ("https://0.0.0.0/", true),
+        ("http://10.0.0.1/", true),
+    ] {
+        let webhook = |may_be_here| Webhook { url: url.into(), may_be_here, ..hook(1) };
+        assert!(refused(webhook(false)), "{url}");
+        assert_eq!(refused(webhook(true)), from_the_manifest_too, "{url}");
+    }
+    assert!(!refused(Webhook { url: "https://hooks.example/x".into(), may_be_here: false, ..hook(1) }));
+}
+
+#[tokio::test]
+async fn i8_no_redirect_leads_anywhere() {
+    let (inside, reached) = web(&["200 OK"]);
+    let answer = format!("307 Temporary Redirect\r\nLocation: http://127.0.0.1:{inside}/latest/meta-data");
+    let (port, heard) = web(Vec::leak(vec![&*answer.leak()]));
+    let (notifier, _) = notifier(vec![hook(port)], Vec::new());
+    notifier.tell(&target(), &happening(EventKind::Promoted, "1"));
+    assert_eq!(notifier.flush(SOON).await, 0);
+    assert_eq!((heard.try_iter().count(), reached.try_iter().count()), (1, 0));
 }

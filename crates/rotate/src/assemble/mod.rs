@@ -183,7 +183,8 @@ async fn notifier(
             Some(path) => Some(field(kv, environment, path, "value").await?),
             None => None,
         };
-        webhooks.push(Webhook { url, key, events: events(&webhook.events), ca: None });
+        let may_be_here = webhook.url.is_some();
+        webhooks.push(Webhook { url, may_be_here, key, events: events(&webhook.events), ca: None });
     }
     let mut email = Vec::new();
     if let Some(declared) = &declared.smtp {

@@ -18,6 +18,7 @@ use super::Notice;
 use super::channel::Refusal;
 use super::notice::word;
 use crate::Failure;
+use crate::outbound::{self, Outside};
 
 /// Of one request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Webhook {
     /// `https://…`, or `http://` on this machine. May itself be a secret.
     pub url: SecretText,
+    /// Whether it may be on this machine: if whoever set the engine up wrote it, and it does not come from a document.
+    /// Other addresses of this machine's own, as link-local ones and the metadata of clouds, never are.
+    pub may_be_here: bool,
     /// The key: `whsec_` and base64, or any text. Without it requests are not signed.
     pub key: Option<SecretText>,
     /// What it is told; empty: [`USUAL`](super::USUAL).
@@ -50,7 +54,12 @@ impl Sender {
         // EXPOSE: parsed; the address is shown without path and query, where secrets are.
         let url = Url::parse(settings.url.expose())
             .map_err(|_| Failure::config("a webhook's address is not a URL"))?;
-        let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let local = settings.may_be_here && outbound::is_here(&url);
+        if !(local || outbound::may_be_outside(&url)) {
+            return Err(Failure::config(
+                "a webhook's address leads to this machine, to its link or to a cloud's metadata; only coffre.toml may name this machine",
+            ));
+        }
         if !(url.scheme() == "https" || url.scheme() == "http" && local) {
             return Err(Failure::config(
                 "a webhook's address begins with https:// (http:// only on this machine)",
@@ -59,6 +68,7 @@ impl Sender {
         let tls = trust(settings.ca.as_deref())?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(Outside))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .timeout(TIMEOUT)

@@ -1,13 +1,15 @@
 //! Keys of outside services, which only a person can change: the engine asks for the new one on time, tries it at the
 //! service before anybody gets it, and tries the old one after a person said that it was revoked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_manifest::rotation::{HttpProbe, fill};
 use coffre_rotation::{Kind, Pending};
 use coffre_secret::SecretText;
-use reqwest::{Client, Method, redirect};
+use reqwest::{Client, Method, Url, redirect};
 
+use crate::outbound::{self, Outside};
 use crate::{At, BoxFuture, Document, Failure, Target, Which};
 
 /// How long the service may take to answer.
@@ -41,6 +43,7 @@ impl ExternalKey {
             .tls_backend_preconfigured(crate::notify::trust(ca)?)
             // A redirection would carry the key to another place than the one that was declared, as a proxy would.
             .redirect(redirect::Policy::none())
+            .dns_resolver(Arc::new(Outside))
             .no_proxy()
             .retry(reqwest::retry::never())
             .timeout(PATIENCE)
@@ -57,7 +60,14 @@ impl ExternalKey {
         let method = Method::from_bytes(probe.method.as_bytes());
         let method = method.map_err(|_| Failure::config("the probe's method is not one"))?;
         // EXPOSE: where the probe declares it, and nowhere else.
-        let mut request = self.client.request(method, fill(&probe.url, key).expose());
+        let url = Url::parse(fill(&probe.url, key).expose());
+        let url = url.map_err(|_| Failure::config("the probe's address is not a URL"))?;
+        if !(outbound::is_here(&url) || outbound::may_be_outside(&url)) {
+            return Err(Failure::config(
+                "the probe's address leads to this machine's link or a cloud's metadata",
+            ));
+        }
+        let mut request = self.client.request(method, url);
         for (name, value) in &probe.headers {
             // EXPOSE: as above.
             let value = reqwest::header::HeaderValue::from_str(fill(value, key).expose());
