@@ -35,6 +35,11 @@ impl Acks {
         Self { consumer, speaker: Speaker::new(parameters.soft, parameters.hard) }
     }
 
+    /// The policy's bounds are others now.
+    pub(crate) fn bound(&mut self, parameters: &Parameters) {
+        self.speaker.set_bounds(parameters.soft, parameters.hard);
+    }
+
     /// Something may have changed.
     pub(crate) fn look(&mut self) {
         self.speaker.look();

@@ -119,6 +119,17 @@ impl Brain {
         self.forked = Some(seed);
     }
 
+    pub(crate) const fn parameters(&self) -> Parameters {
+        self.parameters
+    }
+
+    /// Other bounds for everything that is here and that comes.
+    pub(crate) fn bound(&mut self, now: Duration, parameters: Parameters) -> Vec<Command<Contained>> {
+        self.parameters = parameters;
+        let (machine, known) = (&mut self.machine, self.keys.keys());
+        known.flat_map(|entry| machine.on(now, Event::Parameters { entry: *entry, parameters })).collect()
+    }
+
     /// What the machine is told first.
     pub(crate) fn first_event(&mut self) -> Event<Contained> {
         self.forked.take().map_or(Event::Tick, |seed| Event::Forked { seed })

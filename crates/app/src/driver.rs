@@ -7,7 +7,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
+use coffre_cache::{
+    Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note, Policy,
+};
 use coffre_client::Client;
 use coffre_manifest::Manifest;
 use coffre_rotation::Statement;
@@ -21,6 +23,7 @@ use crate::consumer;
 use crate::core::Core;
 use crate::engine::{FAREWELL, Inspection, Message};
 use crate::perform::{self, Done};
+use crate::policy::{self, Look};
 use crate::published::{Shelf, ShelfState};
 use crate::recipe::Key;
 use crate::timer::Timer;
@@ -40,12 +43,12 @@ pub(crate) async fn run(
     mut inbox: UnboundedReceiver<Message>,
 ) {
     let (calls, aloft) = (FuturesUnordered::new(), HashMap::new());
-    let acks = core
-        .engines
-        .server()
-        .map(|server| Acks::new(consumer::id(&core, &server.settings), &server.parameters));
+    let parameters = brain.lock().unwrap_or_else(PoisonError::into_inner).parameters();
+    let acks =
+        core.engines.server().map(|server| Acks::new(consumer::id(&core, &server.settings), &parameters));
+    let look = Look::after(core.clock.boot(), &parameters);
     let (logging_in, targets, draining) = (false, Vec::new(), Vec::new());
-    let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, targets, draining };
+    let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, look, targets, draining };
     let mut timer = Timer::new();
     let first = {
         let brain = Arc::clone(&driver.brain);
@@ -98,6 +101,8 @@ struct Driver {
     /// Whether a login is on its way; the identity is with it.
     logging_in: bool,
     acks: Option<Acks>,
+    /// When the policy is read again.
+    look: Look,
     /// Documents that rotate.
     targets: Vec<Key>,
     /// Replaced credentials that something may still use.
@@ -115,7 +120,8 @@ impl Driver {
     fn wake_at(&self) -> Option<Duration> {
         let brain = self.brain();
         let acks = self.acks.as_ref().filter(|_| brain.may_ask()).and_then(Acks::wake_at);
-        [brain.wake_at(), acks].into_iter().flatten().min()
+        let look = self.look.wake_at().filter(|_| brain.may_ask() && !self.targets.is_empty());
+        [brain.wake_at(), acks, look].into_iter().flatten().min()
     }
 
     /// One step: the machine's commands are done, then the new table is published, then readers are answered and
@@ -143,6 +149,7 @@ impl Driver {
         }
         let news = std::mem::take(&mut brain.news);
         self.acknowledge(&mut brain);
+        self.look_at_policy(&brain);
         drop(brain);
         if !news.is_empty() {
             self.tell(&news);
@@ -170,6 +177,46 @@ impl Driver {
         let place = Arc::clone(&server.place);
         let client = self.client_of(brain, brain.machine.token());
         self.calls.push(Box::pin(async move { Done::Acknowledged(acks::write(client, place, words).await) }));
+    }
+
+    /// Reads the policy again if something rotates and it is time to: a rotation reckons with what stands there.
+    fn look_at_policy(&mut self, brain: &Brain) {
+        let now = self.core.clock.boot();
+        let Some(server) = self.core.engines.server() else { return };
+        if self.targets.is_empty() || !brain.may_ask() || !self.look.take(now) {
+            return;
+        }
+        let (client, place) = (self.client_of(brain, brain.machine.token()), Arc::clone(&server.place));
+        self.calls.push(Box::pin(async move { Done::Policy(policy::read(&client, &place).await.ok()) }));
+    }
+
+    /// Takes in what the policy says now.
+    fn bound(&mut self, found: Option<Policy>) {
+        let now = self.core.clock.boot();
+        let shared = Arc::clone(&self.brain);
+        let mut brain = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = brain.parameters();
+        let local = self.core.engines.server().map(|server| server.settings.bounds).unwrap_or_default();
+        let decided = found.map(|found| policy::anew(&found, &local));
+        let after = match decided {
+            Some(Ok(after)) => after,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "_rot/policy cannot be kept to; what it said before holds");
+                before
+            }
+            None => before,
+        };
+        self.look = Look::after(now, &after);
+        if after == before {
+            return;
+        }
+        tracing::info!(soft = ?after.soft, max_stale = ?after.hard, "the bounds of _rot/policy have changed");
+        let commands = brain.bound(now, after);
+        drop(brain);
+        if let Some(acks) = &mut self.acks {
+            acks.bound(&after);
+        }
+        self.perform_all(commands);
     }
 
     /// Which documents rotate: those with an epoch, and those of which the manifest says so. They are kept fresh without
@@ -304,6 +351,10 @@ impl Driver {
             Done::Acknowledged(told) => {
                 let now = self.core.clock.boot();
                 self.acks.as_mut()?.told(now, self.core.clock.wall(), told);
+                None
+            }
+            Done::Policy(found) => {
+                self.bound(found);
                 None
             }
             Done::Nothing => None,

@@ -49,6 +49,7 @@ mod local;
 mod metrics;
 mod outside;
 mod perform;
+mod policy;
 mod published;
 mod recipe;
 mod secrets;

@@ -15,9 +15,9 @@ use coffre_source::decision::Why;
 use coffre_source::environment::{Environment, rolled_back};
 use coffre_source::identity::{Identity, NoIdentity};
 use coffre_source::inject::SOURCE_VARIABLE;
+use coffre_source::place;
 use coffre_source::resolve::{Incomplete, Origin, Problem, What};
 use coffre_source::start::{Decided, Failed, Plan, Refusal, Started, decide};
-use coffre_source::{connect, place};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::brain::{Brain, Contained};
@@ -27,6 +27,7 @@ use crate::engine::{self, Engines, Server};
 use crate::error::{Error, ErrorKind};
 use crate::outside;
 use crate::perform::{self, Place};
+use crate::policy;
 use crate::published::{Fixed, Published, Slot};
 use crate::recipe::{self, Key, Recipes};
 use crate::settings::Settings;
@@ -36,8 +37,6 @@ use crate::source::Source;
 const IMPATIENT: Duration = Duration::from_secs(4);
 /// How many documents are read at the same time.
 const AT_ONCE: usize = 8;
-/// Bounds of ages, beside the documents.
-const POLICY: &str = "_rot/policy";
 
 /// Decides where the secrets come from, and reads everything that the manifest names. With a server, the thread that
 /// did so goes on as the background.
@@ -244,7 +243,7 @@ impl Start {
         let recipes = Recipes::of(&self.manifest, &|entry| leased.contains(&entry.name), &local);
         let fixed = self.fixed(&recipes, &in_file);
         self.check(&recipes, &fixed, &place, &outcomes)?;
-        let policy = self.policy(client).await.map_err(Failed::Call)?;
+        let policy = policy::read(client, &place).await.map_err(Failed::Call)?;
         let needed = recipes.keys();
         outcomes.retain(|key, _| needed.iter().any(|(needed, _)| needed == key));
         Ok((outcomes, recipes, fixed, policy))
@@ -319,22 +318,6 @@ impl Start {
             problems.push(Problem { name: variable.name.to_string(), what });
         }
         if problems.is_empty() { Ok(()) } else { Err(Failed::Incomplete(Incomplete { problems })) }
-    }
-
-    async fn policy(&self, client: &Client) -> Result<Policy, ClientError> {
-        let path = format!("{}/{POLICY}", self.environment.name);
-        let found = match client.kv2_read(self.manifest.mount(), &path, None).await {
-            Ok(found) => found,
-            // Nobody has to be allowed to read it; the defaults are the stricter bounds.
-            Err(error) if matches!(error.kind(), ClientErrorKind::Denied | ClientErrorKind::NotFound) => None,
-            Err(error) => return Err(error),
-        };
-        let bound = |name: &str| {
-            let value = found.as_ref()?.field(name)?;
-            // EXPOSE: a length of time.
-            connect::duration(value.expose())
-        };
-        Ok(Policy { soft: bound("soft_ttl"), max_stale: bound("max_stale") })
     }
 
     fn place(&self) -> Place {

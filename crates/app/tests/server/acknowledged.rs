@@ -62,6 +62,24 @@ fn what_rotates_is_acknowledged_at_the_start_at_each_change_and_in_time() {
 }
 
 #[test]
+fn shorter_bounds_hold_for_what_runs_already() {
+    let opened = rotating();
+    opened.word(1);
+    let policy = r#"{"data":{"data":{"soft_ttl":"30s","max_stale":"120s"},"metadata":{"version":1}}}"#;
+    opened.server.says("/v1/atmr/data/prod/_rot/policy", 200, policy);
+    opened.pass(MINUTE * 5);
+    opened.until(|opened| opened.server.asked_for("/v1/atmr/data/prod/_rot/policy") > 1);
+    opened.pass(Duration::from_secs(31));
+    let shorter = r#""expires":"2026-09-21T14:39:31Z""#;
+    opened.until(|opened| opened.server.acknowledged().iter().any(|(_, body)| body.contains(shorter)));
+    opened.server.down();
+    opened.pass(MINUTE);
+    opened.text("REDIS_PASSWORD").unwrap();
+    opened.pass(Duration::from_secs(40));
+    opened.until(|opened| opened.text("REDIS_PASSWORD").is_err());
+}
+
+#[test]
 fn a_connection_keeps_its_generation_in_use_until_it_is_closed() {
     let opened = rotating();
     opened.word(1);
