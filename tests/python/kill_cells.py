@@ -60,7 +60,7 @@ class Cell:
     # The generation that is to be active in the end.
     goal = 2
 
-    def __init__(self, stage, name: str, wanted=None, times: str = "", **how):
+    def __init__(self, stage, name: str, wanted=None, *, times: str = "", **how):
         self.stage, self.name, self.pace = stage, name, times or pace()
         self.trap = Trap(wanted, **how)
         self.problems: list[str] = []

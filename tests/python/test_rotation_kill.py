@@ -86,7 +86,7 @@ def matrix(binary, server, postgres, redis, tmp_path_factory):
         undisturbed[kind] = rotated(cell, asked[kind]), dict(cell.trap.effects)
 
     def kill(kind: str, wanted: tuple[str, str], landed: bool) -> None:
-        problems = killed(KINDS[kind](stage, f"c{next(number)}", wanted, landed), asked[kind], undisturbed[kind][0])
+        problems = killed(KINDS[kind](stage, f"c{next(number)}", wanted, landed=landed), asked[kind], undisturbed[kind][0])
         result = Result(kind, *wanted, landed, problems)
         matrix.results.append(result)
         with open(stage.directory / "results.txt", "a") as results:
