@@ -2,6 +2,7 @@
 //! input. It prints how a call ended, and never a value. A test looks through its memory.
 #![expect(clippy::print_stdout, reason = "it answers on standard output")]
 
+use std::alloc::System;
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::BufRead as _;
@@ -10,6 +11,11 @@ use std::time::Duration;
 
 use coffre_ambient::{Clock as _, ManualClock, SystemClock};
 use coffre_app::{Secrets, Settings};
+use zeroizing_alloc::ZeroAlloc;
+
+/// The library wipes its values; this wipes the buffers in which others read them.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let variables: HashMap<String, String> = std::env::vars().collect();

@@ -27,7 +27,9 @@
 //!   a suspend;
 //! * once the server has said no, or that a secret was deleted, no value is handed out until it says otherwise;
 //! * after the start nothing leads from a failing server to `.env`;
-//! * values are wiped when nobody holds them any more, and never part of an error, a log line, a metric or `Debug`;
+//! * values are wiped when nobody holds them any more, and never part of an error, a log line, a metric or `Debug`. The
+//!   buffers in which the HTTP client reads them are not ours to wipe: give the program an allocator that does (the crate
+//!   `zeroizing-alloc`; the Python package and the `coffre` binary have it);
 //! * after fork(2) a child goes on with what is cached, and never renews or revokes what is its parent's.
 //!
 //! The rules of time are a machine without clock and network (`coffre-cache`); this crate drives it.

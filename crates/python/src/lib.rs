@@ -30,8 +30,15 @@ mod secrets;
 mod settings;
 mod uses;
 
+use std::alloc::System;
+
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what the compiled half frees, also the buffers in which libraries read answers. Python's own objects are not its.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// The module that Python sees.
 #[pymodule]

@@ -44,6 +44,7 @@ const FILES: &[(&str, &[u8])] = sample![
     "backend/tasks/__init__.py",
     "backend/tasks/celery_app.py",
     "backend/tasks/notes.py",
+    "backend/tasks/vault_rotation_tasks.py",
 ];
 
 /// The directories of the application.
