@@ -200,10 +200,10 @@ async fn without_a_document_the_first_key_is_made() {
 }
 
 #[tokio::test]
-async fn four_keys_are_accepted_and_no_fifth() {
+async fn eight_keys_are_accepted_and_no_ninth() {
     let (target, mut rig) =
         (SigningKey::new("value", None), Rig::new(Kind::SigningKey, "correct horse battery"));
-    for _ in 0..3 {
+    for _ in 0..7 {
         rig.rotated(&target).await;
     }
     let pending = target.prepare(rig.at()).await.unwrap();
