@@ -1,3 +1,5 @@
+//! What a consumer says, to whom and when, under lost answers, names that others hold and clocks that are wrong.
+
 use super::*;
 
 const fn s(n: u64) -> Duration {
