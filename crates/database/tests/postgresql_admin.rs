@@ -56,6 +56,23 @@ async fn p5_p6_a_late_rotator_is_refused_and_no_password_is_logged() {
 }
 
 #[tokio::test]
+async fn a_new_password_outlives_a_crash_of_a_database_that_is_careless_by_default() {
+    let careless =
+        |_: &std::path::Path| vec!["synchronous_commit=off".to_owned(), "wal_writer_delay=10s".to_owned()];
+    let Some(mut server) = Server::start_with(careless).await else { return };
+    pair(&server).await;
+    server.boss("shop").await.batch_execute("CHECKPOINT").await.unwrap();
+    let admin = Admin::open(server.settings()).unwrap();
+    let new = SecretText::from("CANARY-six");
+    admin.set_password(&change(&new, 5)).await.unwrap();
+    server.stop(false);
+    server.run().await;
+    let admin = Admin::open(server.settings()).unwrap();
+    assert!(admin.logs_in("app_a", &new).await.unwrap());
+    assert_eq!(admin.fence("app_a").await.unwrap(), 5);
+}
+
+#[tokio::test]
 async fn p6_a_rotator_that_sleeps_within_its_change_loses_the_lock_and_the_change() {
     let Some(server) = Server::start().await else { return };
     pair(&server).await;

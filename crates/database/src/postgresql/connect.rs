@@ -79,13 +79,17 @@ impl Session {
         Ok(session)
     }
 
-    /// The quoting of statements relies on the first; the others free locks that a paused or dead process of ours holds.
+    /// The quoting of statements relies on the first; the next free locks that a paused or dead process of ours holds. The
+    /// last: a change that was acknowledged outlives a crash also where the database is set to be careless by default,
+    /// since what follows builds on it (an application gets a password that was set).
     async fn prepare(&self, patience: Duration) -> Result<(), Error> {
         let millis = patience.as_millis().max(1);
         self.batch(
             &format!(
                 "SET standard_conforming_strings = on; SET statement_timeout = {millis}; SET lock_timeout = {millis}; \
-                 SET idle_in_transaction_session_timeout = {millis}"
+                 SET idle_in_transaction_session_timeout = {millis}; \
+                 SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit', true) = 'off'"
             ),
             &Secrets::of([]),
         )
