@@ -20,10 +20,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = Path(os.environ.get("COFFRE_PACKAGE") or REPOSITORY / "target/python")
 sys.path.insert(0, str(PACKAGE))
 
-# What a shell starts in the background ignores Ctrl-C, and hands that on to what it starts itself. Tests of signals need
-# the ordinary way.
+# What a shell starts in the background, or `nohup`, ignores some signals, and hands that on to what it starts itself.
+# Tests of signals need the ordinary way.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for ignored in (signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -192,10 +192,10 @@ def test_a_wrong_password_stays_an_error_without_a_storm(database):
 def test_a_connection_whose_user_lost_its_rights_leaves_the_pool(database):
     rig, roles, store, engine = database
     assert user_of(engine) == roles.names[0]
-    rig.put_database(roles.allow(1))
-    store.refresh("database/creds")
     owner = roles.names[0].replace("_a_", "_")
-    with engine.connect() as connection:  # Still the first user's.
+    with engine.connect() as connection:  # Taken before the change, so the first user's.
+        rig.put_database(roles.allow(1))
+        store.refresh("database/creds")
         connection.execute(text("SET ROLE NONE"))
         roles.postgres.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(owner), sql.Identifier(roles.names[0])))
         with pytest.raises(ProgrammingError, match="permission denied"):
