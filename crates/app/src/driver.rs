@@ -197,7 +197,7 @@ impl Driver {
         let mut brain = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let before = brain.parameters();
         let local = self.core.engines.server().map(|server| server.settings.bounds).unwrap_or_default();
-        let decided = found.map(|found| policy::anew(&found, &local));
+        let decided = found.map(|found| policy::anew(&found, &local, &before));
         let after = match decided {
             Some(Ok(after)) => after,
             Some(Err(error)) => {
