@@ -238,6 +238,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         online!(run::rotate::confirm_revoked),
     ),
     row(
+        "rotate approve",
+        "TARGET",
+        "Consent to the destruction of an old encryption key, as whoever is logged in.",
+        run::rotate::APPROVE,
+        online!(run::rotate::approve),
+    ),
+    row(
         "rotate undo",
         "TARGET",
         "Take back what was begun and is not in use yet.",

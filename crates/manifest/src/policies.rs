@@ -25,13 +25,15 @@ pub struct AppRole {
 }
 
 impl Manifest {
-    /// The policies that an environment needs: one to read, one to rotate as well (not in `dev`), and always that of
-    /// the developers, if there is an environment `dev`. The production environment's are called `api`.
+    /// The policies that an environment needs: one to read, one to rotate as well (not in `dev`), one for people who
+    /// consent to the destruction of old encryption keys (where some target asks for it), and always that of the
+    /// developers, if there is an environment `dev`. The production environment's are called `api`.
     #[must_use]
     pub fn policies(&self, environment: &str) -> Vec<Policy> {
         let mut policies = vec![self.read_policy(environment)];
         if environment != "dev" {
             policies.push(self.rotate_policy(environment));
+            policies.extend(self.approve_policy(environment));
             if self.environments.iter().any(|name| name == "dev") {
                 policies.push(self.read_policy("dev"));
             }
@@ -119,6 +121,10 @@ path "{mount}/metadata/{environment}/_rot/ack/*" {{
 }}
 "#
         ));
+        // It counts what people consent to, and cannot consent for them.
+        text.push_str(&format!(
+            "path \"{mount}/data/{environment}/_rot/approve/*\" {{\n  capabilities = [\"read\"]\n}}\npath \"{mount}/metadata/{environment}/_rot/approve/*\" {{\n  capabilities = [\"read\", \"list\"]\n}}\n"
+        ));
         for path in self.of_the_engine() {
             text.push_str(&format!(
                 "path \"{mount}/data/{environment}/{path}\" {{\n  capabilities = [\"read\"]\n}}\n"
@@ -126,6 +132,27 @@ path "{mount}/metadata/{environment}/_rot/ack/*" {{
         }
         text.push_str(&self.dynamic_rules(environment));
         Policy { name: format!("{app}-{}-rotate", audience(environment)), text }
+    }
+
+    /// Each person may write one document for each old key, and take it back: the one that bears their own entity's id,
+    /// which the server fills in from their token.
+    fn approve_policy(&self, environment: &str) -> Option<Policy> {
+        let (app, mount) = (self.app(), self.mount());
+        let targets = self.targets();
+        let asked = targets.iter().filter(|target| {
+            target.rotation().and_then(|rotation| rotation.approvals).is_some_and(|approvals| approvals > 0)
+        });
+        let rule = |path: &str| {
+            format!(
+                "path \"{mount}/data/{environment}/_rot/approve/{path}/+/{{{{identity.entity.id}}}}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"delete\"]\n}}\n"
+            )
+        };
+        let rules: String = asked.map(|target| rule(target.path())).collect();
+        let text = format!(
+            "# Follows from coffre.toml: who has it may consent to the destruction of old encryption keys of {app} in {environment}\n# (`coffre rotate approve`), each under their own name. Give it to people, never to the rotation.\n{rules}"
+        );
+        let name = format!("{app}-{}-approve", audience(environment));
+        (!rules.is_empty()).then_some(Policy { name, text })
     }
 
     /// The documents of the rotation itself, which the application has no business with: with which databases are

@@ -234,6 +234,23 @@ fn the_engine_s_own_documents_are_not_the_application_s() {
     assert!(!manifest.policies("dev")[0].text.contains("db/creds/reports"));
 }
 
+#[test]
+fn who_consents_is_not_the_engine() {
+    let manifest = Manifest::parse(WHOLE).unwrap();
+    let policies = manifest.policies("prod");
+    let text = |name: &str| &policies.iter().find(|policy| policy.name == name).unwrap().text;
+    let asked = manifest.targets();
+    let asked =
+        asked.iter().find(|target| target.rotation().is_some_and(|r| r.approvals == Some(2))).unwrap();
+    let own = format!("atmr/data/prod/_rot/approve/{}/+/{{{{identity.entity.id}}}}", asked.path());
+    let rule = format!("path \"{own}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"delete\"]\n}}");
+    assert!(text("atmr-api-approve").contains(&rule), "{}", text("atmr-api-approve"));
+    assert_eq!(text("atmr-api-approve").matches("path ").count(), 1, "nothing else");
+    let counts = "path \"atmr/data/prod/_rot/approve/*\" {\n  capabilities = [\"read\"]\n}";
+    assert!(text("atmr-api-rotate").contains(counts));
+    assert!(!manifest.policies("dev").iter().any(|policy| policy.name.ends_with("-approve")));
+}
+
 /// Replaces a piece of the whole example, and gives the line that is then refused, and why.
 #[track_caller]
 fn refused(from: &str, to: &str) -> (String, String) {

@@ -48,6 +48,12 @@ impl Session {
         self.base.address()
     }
 
+    /// With the token that holds now.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A mount, asked with the token that holds at the time.
     #[must_use]
     pub fn kv(&self, mount: &str) -> ClientKv {

@@ -17,6 +17,7 @@
 //! [`SecretText`](coffre_secret::SecretText): it is in no `Debug`, no error and no event.
 
 mod ack;
+mod approval;
 pub mod check;
 mod consumer;
 mod credential;
@@ -37,6 +38,7 @@ mod wire;
 mod words;
 
 pub use ack::{Ack, shifted};
+pub use approval::Approval;
 pub use consumer::ConsumerId;
 pub use credential::{CredentialHead, Facts, Usable};
 pub use history::{BrokenChain, ChainHead, EventKind, Happening, HistoryEvent, HistoryMonth};

@@ -8,6 +8,7 @@
 //! | `_rot/ack/<target>/<consumer>` | that consumer | rotator |
 //! | `_rot/hist/<target>/<yyyymm>` | rotator | people |
 //! | `_rot/rollout/<target>` | all | all |
+//! | `_rot/approve/<target>/<gen>/<entity>` | that person | rotator |
 //! | `_rot/freeze` | people | rotator |
 //! | `_rot/enabled` | `rotate enable` | rotator |
 //!
@@ -54,6 +55,16 @@ pub fn history(environment: &str, target: &Target, month: &str) -> String {
 /// The folder of a target's history.
 pub fn histories(environment: &str, target: &Target) -> String {
     format!("{environment}/{FOLDER}/hist/{target}")
+}
+
+/// Where people consent to the destruction of a generation.
+pub fn approvals(environment: &str, target: &Target, generation: u64) -> String {
+    format!("{environment}/{FOLDER}/approve/{target}/{generation}")
+}
+
+/// One person's consent; `entity` is the id of their entity.
+pub fn approval(environment: &str, target: &Target, generation: u64, entity: &str) -> String {
+    format!("{}/{entity}", approvals(environment, target, generation))
 }
 
 /// The slots of restarts.

@@ -34,12 +34,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) async fn open(call: &mut Call) -> Result<Self, Failure> {
-        let given = call.parsed.one("manifest").map(str::to_owned);
-        let given = given.or_else(|| variable(call.world.env.as_ref(), "MANIFEST")).map(PathBuf::from);
-        let here =
-            std::env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
-        let (directory, manifest) = place::manifest(given, &here)?;
-        let directory = here.join(directory);
+        let (directory, manifest) = manifest(call)?;
         let environment = migrate::environment(call, &manifest)?;
         let session = log_in(call).await?;
         let kv = Arc::new(session.kv(manifest.mount()));
@@ -185,7 +180,7 @@ impl Desk {
 }
 
 /// By the identity of the environment.
-async fn log_in(call: &mut Call) -> Result<Session, Failure> {
+pub(super) async fn log_in(call: &mut Call) -> Result<Session, Failure> {
     let base = call.client()?;
     let env = call.world.env.as_ref();
     let stored = connect::token(&call.world)?;
@@ -193,6 +188,16 @@ async fn log_in(call: &mut Call) -> Result<Session, Failure> {
     let identity = identity.map_err(|error| Failure::local(error.to_string()))?;
     let session = Session::log_in(base, identity, Arc::new(SystemClock)).await;
     session.map_err(|error| call.failed("logging in", &error))
+}
+
+/// The manifest that is named, or found, and the directory that it is in.
+pub(super) fn manifest(call: &Call) -> Result<(PathBuf, Manifest), Failure> {
+    let given = call.parsed.one("manifest").map(str::to_owned);
+    let given = given.or_else(|| variable(call.world.env.as_ref(), "MANIFEST")).map(PathBuf::from);
+    let here =
+        std::env::current_dir().map_err(|error| format!("cannot tell the working directory: {error}"))?;
+    let (directory, manifest) = place::manifest(given, &here)?;
+    Ok((here.join(directory), manifest))
 }
 
 /// The engine's no, in words: what happened, and what to do next.

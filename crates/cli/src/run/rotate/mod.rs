@@ -1,5 +1,6 @@
 //! `rotate`: secrets that change, seen and steered by people, and the engine that changes them.
 
+mod approve;
 mod desk;
 pub(crate) mod engine;
 mod extensions;
@@ -19,6 +20,7 @@ use crate::outcome::{Exit, Failure, Outcome};
 use desk::{Desk, failed};
 use engine::FLUSH;
 
+pub(crate) use approve::{APPROVE, approve};
 pub(crate) use service::{RUN, run};
 
 const MANIFEST: Flag = Flag::one(

@@ -29,8 +29,8 @@ pub struct Evidence {
     pub drains: Vec<(String, Wall)>,
     /// An escrow copy.
     pub escrow: Option<Escrow>,
-    /// How many people agreed.
-    pub approvals: u8,
+    /// The entities of the people who consent.
+    pub approvals: Vec<String>,
 }
 
 /// Decryptions under the key.
@@ -137,7 +137,10 @@ impl fmt::Display for Missing {
             Self::UnknownBackups => f.write_str(
                 "nobody said how long backups are kept: set backup_retention, or make an escrow copy",
             ),
-            Self::Approvals { have, need } => write!(f, "{have} of {need} people have agreed"),
+            Self::Approvals { have, need } => write!(
+                f,
+                "{have} of {need} people have consented (`coffre rotate approve`)"
+            ),
         }
     }
 }
@@ -166,7 +169,7 @@ impl Certificate {
             ("last_decrypt", meter),
             ("drains", seen.drains.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>().join(", ")),
             ("backups", backups.unwrap_or_else(|| "retention is over".to_owned())),
-            ("approvals", seen.approvals.to_string()),
+            ("approvals", seen.approvals.join(", ")),
             ("residual", "copies of the server's storage hold the key as long as they are kept".to_owned()),
         ];
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -184,8 +187,9 @@ pub fn may_destroy(seen: &Evidence, rules: &Rules) -> Result<Certificate, Vec<Mi
     let undrained = seen.drains.iter().filter(|(_, until)| seen.now < *until);
     missing.extend(undrained.map(|(place, until)| Missing::Drain { place: place.clone(), until: *until }));
     backups(seen, rules, &mut missing);
-    if seen.approvals < rules.approvals {
-        missing.push(Missing::Approvals { have: seen.approvals, need: rules.approvals });
+    let have = u8::try_from(seen.approvals.len()).unwrap_or(u8::MAX);
+    if have < rules.approvals {
+        missing.push(Missing::Approvals { have, need: rules.approvals });
     }
     if missing.is_empty() { Ok(Certificate { evidence: seen.clone() }) } else { Err(missing) }
 }
@@ -258,7 +262,7 @@ mod tests {
             in_use: Vec::new(),
             drains: vec![("celery queue".to_owned(), at(26))],
             escrow: None,
-            approvals: 2,
+            approvals: vec!["e-anna".to_owned(), "e-ben".to_owned()],
         };
         let rules = Rules {
             backup_retention: Some(Duration::from_hours(720)),
@@ -343,7 +347,7 @@ mod tests {
 
     #[test]
     fn sixth_condition_alone_missing() {
-        assert_eq!(missing(|seen| seen.approvals = 1), [Missing::Approvals { have: 1, need: 2 }]);
+        assert_eq!(missing(|seen| seen.approvals.truncate(1)), [Missing::Approvals { have: 1, need: 2 }]);
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub struct Testimony {
     pub meter: Meter,
     /// Consumers whose acknowledgement says that they still use the generation.
     pub in_use: Vec<String>,
-    /// How many different people agreed to its destruction.
-    pub approvals: u8,
+    /// The entities of the people who consent to its destruction, each once.
+    pub approvals: Vec<String>,
     /// An escrow copy, if one was made.
     pub escrow: Option<Escrow>,
 }

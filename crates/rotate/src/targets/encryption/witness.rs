@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
-use coffre_rotation::{Ack, WireDocument, paths};
+use coffre_rotation::{Ack, Approval, WireDocument, paths};
 use serde::Deserialize;
 
 use super::{Escrow, Meter, Testimony, Witness};
@@ -12,6 +12,9 @@ use crate::{At, BoxFuture, Failure, Kv};
 
 /// More acknowledgements than this are not read; then it counts as in use.
 const MOST: usize = 2_000;
+
+/// More approvals than this are not looked at; 8 are asked for at most.
+const APPROVERS: usize = 64;
 
 /// Reads the acknowledgements of a target below `<environment>/_rot/ack/`.
 ///
@@ -65,7 +68,31 @@ impl Acknowledgements {
             in_use.push(format!("(more than {MOST} consumers)"));
         }
         let meter = if counted { Meter::Last(last) } else { Meter::Uncounted };
-        Ok(Testimony { meter, in_use, approvals: 0, escrow: None::<Escrow> })
+        let approvals = self.approvals(&at, gen_no).await?;
+        Ok(Testimony { meter, in_use, approvals, escrow: None::<Escrow> })
+    }
+
+    /// The entities of those who consent. Each has one document, which the policy lets nobody else write; one that says
+    /// something else than its path, was written before the key was replaced, or too long ago, counts for nobody.
+    async fn approvals(&self, at: &At<'_>, gen_no: u64) -> Result<Vec<String>, Failure> {
+        let target = &at.record.target;
+        let Some(old) = at.record.retiring_gen(gen_no) else { return Ok(Vec::new()) };
+        let folder = paths::approvals(&self.environment, target, gen_no);
+        let names = self.kv.list(&folder).await?;
+        let mut found = Vec::new();
+        for name in names.into_iter().filter(|name| !name.ends_with('/')).take(APPROVERS) {
+            let Some(read) = self.kv.read(&format!("{folder}/{name}"), None).await? else { continue };
+            let Some(text) = read.document else { continue };
+            // EXPOSE: an approval holds no material.
+            let approval = Approval::parse(text.expose().as_bytes());
+            let of = (target, gen_no, name.as_str());
+            if approval.is_ok_and(|approval| approval.counts(of, old.since, read.created, at.now)) {
+                found.push(name);
+            } else {
+                tracing::warn!(%target, generation = gen_no, who = name, "a consent does not count: it is too old, or not one of its path");
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -77,5 +104,133 @@ impl Witness for Acknowledgements {
         kid: &'a str,
     ) -> BoxFuture<'a, Result<Testimony, Failure>> {
         Box::pin(self.read(at, gen_no, kid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use coffre_ambient::SeededEntropy;
+    use coffre_rotation::{Kind, Record, Target};
+    use coffre_secret::SecretText;
+
+    use super::*;
+    use crate::{Manage, Metadata, Version};
+
+    const NOW: Wall = Wall::from_secs(1_790_000_000);
+    const DAY: u64 = 86_400;
+
+    /// Documents that stand, and when each was written.
+    struct Documents(BTreeMap<String, (String, Wall)>);
+
+    impl Kv for Documents {
+        fn read<'a>(
+            &'a self,
+            path: &'a str,
+            _: Option<u64>,
+        ) -> BoxFuture<'a, Result<Option<Version>, Failure>> {
+            let version = |(text, at): &(String, Wall)| {
+                let document = Some(SecretText::from(text.as_str()));
+                Version { version: 1, document, destroyed: false, created: Some(*at) }
+            };
+            Box::pin(async move { Ok(self.0.get(path).map(version)) })
+        }
+
+        fn write<'a>(&'a self, _: &'a str, _: &'a SecretText, _: u64) -> BoxFuture<'a, Result<u64, Failure>> {
+            Box::pin(async { Err(Failure::denied("nothing is written here")) })
+        }
+
+        fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+            let below = move |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
+            Box::pin(async move { Ok(self.0.keys().filter_map(below).collect()) })
+        }
+
+        fn metadata<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Metadata>, Failure>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn manage<'a>(&'a self, _: &'a str, _: Manage) -> BoxFuture<'a, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn server_time(&self) -> Option<Wall> {
+            None
+        }
+    }
+
+    fn days_ago(days: u64) -> Wall {
+        Wall::from_secs(NOW.secs() - days * DAY)
+    }
+
+    /// Generation 3 was replaced forty days ago, generation 2 a hundred days ago.
+    fn record(target: &Target) -> Record {
+        let mut record = Record::new(target.clone(), Kind::EncryptionKey, "one".to_owned(), 4, NOW);
+        let old = |gen_no: u64, since: u64| {
+            let since = days_ago(since).rfc3339();
+            serde_json::from_value(serde_json::json!({
+                "gen": gen_no, "since": since, "earliest_retire": since, "phase": "DESTROY"
+            }))
+        };
+        record.retiring = vec![old(2, 100).unwrap(), old(3, 40).unwrap()];
+        record
+    }
+
+    async fn who(stand: &[(String, (String, Wall))], gen_no: u64) -> Vec<String> {
+        let target = Target::new("encryption/master_key").unwrap();
+        let (record, entropy) = (record(&target), SeededEntropy::new(1));
+        let at = At {
+            record: &record,
+            document: None,
+            earlier: None,
+            fence: 1,
+            now: NOW,
+            until: NOW,
+            entropy: &entropy,
+        };
+        let documents = Documents(stand.iter().cloned().collect());
+        let witness = Acknowledgements::new(Arc::new(documents), "prod", Duration::from_secs(1));
+        witness.approvals(&at, gen_no).await.unwrap()
+    }
+
+    fn consent(path_gen: u64, path_entity: &str, says: (u64, &str), days: u64) -> (String, (String, Wall)) {
+        let target = Target::new("encryption/master_key").unwrap();
+        let path = paths::approval("prod", &target, path_gen, path_entity);
+        let text = Approval::new(target, says.0, says.1).write().unwrap();
+        // EXPOSE: an approval holds no material.
+        (path, (text.expose().to_owned(), days_ago(days)))
+    }
+
+    #[tokio::test]
+    async fn a_consent_counts_once_for_its_own_path_and_generation() {
+        let mut stand = vec![
+            consent(3, "e-anna", (3, "e-anna"), 1),
+            consent(3, "e-ben", (3, "e-ben"), 29),
+            consent(3, "e-eve", (3, "e-anna"), 1),
+            consent(3, "e-old", (2, "e-old"), 1),
+            consent(2, "e-zoe", (2, "e-zoe"), 1),
+            consent(4, "e-zoe", (4, "e-zoe"), 1),
+        ];
+        let mut other = consent(3, "e-else", (3, "e-else"), 1);
+        other.1.0 = other.1.0.replace("master_key", "other_key");
+        stand.push(other);
+        let mut none = consent(3, "e-none", (3, "e-none"), 1);
+        none.1.0 = "{}".to_owned();
+        stand.push(none);
+        assert_eq!(who(&stand, 3).await, ["e-anna", "e-ben"]);
+        assert_eq!(who(&stand, 2).await, ["e-zoe"]);
+        assert_eq!(who(&stand, 4).await, Vec::<String>::new(), "it is in use");
+    }
+
+    #[tokio::test]
+    async fn a_consent_ends_and_is_not_given_in_advance() {
+        let stand = [
+            consent(3, "e-early", (3, "e-early"), 41),
+            consent(3, "e-long-ago", (3, "e-long-ago"), 30),
+            consent(3, "e-now", (3, "e-now"), 0),
+            consent(2, "e-replaced-before", (2, "e-replaced-before"), 31),
+        ];
+        assert_eq!(who(&stand, 3).await, ["e-now"]);
+        assert_eq!(who(&stand, 2).await, Vec::<String>::new());
     }
 }
