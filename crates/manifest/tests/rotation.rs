@@ -243,7 +243,8 @@ fn who_consents_is_not_the_engine() {
     let asked =
         asked.iter().find(|target| target.rotation().is_some_and(|r| r.approvals == Some(2))).unwrap();
     let own = format!("atmr/data/prod/_rot/approve/{}/+/{{{{identity.entity.id}}}}", asked.path());
-    let rule = format!("path \"{own}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"delete\"]\n}}");
+    let rule =
+        format!("path \"{own}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"delete\"]\n}}");
     assert!(text("atmr-api-approve").contains(&rule), "{}", text("atmr-api-approve"));
     assert_eq!(text("atmr-api-approve").matches("path ").count(), 1, "nothing else");
     let counts = "path \"atmr/data/prod/_rot/approve/*\" {\n  capabilities = [\"read\"]\n}";

@@ -19,7 +19,8 @@ struct Nobody;
 
 impl Witness for Nobody {
     fn testify<'a>(&'a self, _: At<'a>, _: u64, _: &'a str) -> BoxFuture<'a, Result<Testimony, Failure>> {
-        let none = Testimony { meter: Meter::Uncounted, in_use: Vec::new(), approvals: Vec::new(), escrow: None };
+        let none =
+            Testimony { meter: Meter::Uncounted, in_use: Vec::new(), approvals: Vec::new(), escrow: None };
         Box::pin(std::future::ready(Ok(none)))
     }
 }

@@ -52,7 +52,8 @@ pub(crate) async fn approve(call: &mut Call) -> Outcome {
     if call.parsed.on("withdraw") {
         let gone = client.kv2_delete(manifest.mount(), &path).await;
         gone.map_err(|error| call.failed("taking the consent back", &error))?;
-        call.world.say(&format!("You do not consent to the destruction of generation {generation} of {name}."));
+        call.world
+            .say(&format!("You do not consent to the destruction of generation {generation} of {name}."));
         return Ok(Exit::DONE);
     }
     let text = Approval::new(name.clone(), generation, &entity).write();
@@ -63,7 +64,9 @@ pub(crate) async fn approve(call: &mut Call) -> Outcome {
     let cas = before.map_or(0, |entry| entry.version);
     let written = client.kv2_write(manifest.mount(), &path, Body::from_json_text(text), Some(cas)).await;
     written.map_err(|error| match error.kind() {
-        ErrorKind::Conflict => Failure::local("your consent was changed at the same moment; look, and try again"),
+        ErrorKind::Conflict => {
+            Failure::local("your consent was changed at the same moment; look, and try again")
+        }
         _ => call.failed("consenting", &error),
     })?;
     call.world.say(&format!("You consent to the destruction of generation {generation} of {name}."));

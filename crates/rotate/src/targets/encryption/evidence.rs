@@ -137,10 +137,9 @@ impl fmt::Display for Missing {
             Self::UnknownBackups => f.write_str(
                 "nobody said how long backups are kept: set backup_retention, or make an escrow copy",
             ),
-            Self::Approvals { have, need } => write!(
-                f,
-                "{have} of {need} people have consented (`coffre rotate approve`)"
-            ),
+            Self::Approvals { have, need } => {
+                write!(f, "{have} of {need} people have consented (`coffre rotate approve`)")
+            }
         }
     }
 }
