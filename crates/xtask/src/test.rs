@@ -15,6 +15,10 @@ use crate::workspace;
 /// Folders that pytest collects, if they exist.
 const PYTHON_TESTS: &[&str] = &["tests/python", "examples/atmr/tests"];
 
+/// Two files at once: most of a test's time is waiting for a process or a clock. The tests of one file stay together, since
+/// they share servers.
+const TWO_FILES_AT_ONCE: [&str; 3] = ["--numprocesses=2", "--dist=loadfile", "--max-worker-restart=0"];
+
 /// What the runners reported.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -116,6 +120,7 @@ fn pytest(python: &Python, folder: &str, sizes: &[(&str, &str)]) -> Result<Tally
     let mut command = Command::new(&python.interpreter);
     command
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", folder])
+        .args(TWO_FILES_AT_ONCE)
         .current_dir(&root)
         .envs(sizes.iter().copied())
         .env("COFFRE_BIN", binary())
