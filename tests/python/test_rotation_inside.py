@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import hvac
 import pytest
 
 from coffre_server import Server, clean_environment
@@ -106,7 +107,12 @@ class Site:
         path = f"prod/_rot/rec/{TARGET}"
 
         def moved() -> bool:
-            read = self.desk.kv.read_secret_version(path, mount_point=self.app, raise_on_deleted_version=True)["data"]
+            try:
+                read = self.desk.kv.read_secret_version(path, mount_point=self.app, raise_on_deleted_version=True)["data"]
+            except hvac.exceptions.InvalidPath:
+                return False
+            if read["data"]["phase"] == "IDLE" and not read["data"]["schedule"].get("next_due"):
+                return False  # The engine has only just begun: it would count from now.
             record = earlier(read["data"], datetime.timedelta(**length)) | {"outbox": read["data"]["outbox"]}
             try:
                 self.desk.kv.create_or_update_secret(path, record, cas=read["metadata"]["version"], mount_point=self.app)
