@@ -101,7 +101,12 @@ impl Work<'_> {
         if let Some(document) = self.document.filter(|_| named == Some(gen_no)) {
             return self.write(document.duplicate(), epoch).await;
         }
-        let earlier = self.earlier(gen_no).await?;
+        // One from before the first rotation names none: a restored server has it, and it is what is active there.
+        let plain = self.document.filter(|_| named.is_none() && gen_no == self.record.active);
+        let earlier = match plain {
+            Some(plain) => Some(plain.duplicate()),
+            None => self.earlier(gen_no).await?,
+        };
         let document = self.target.kind.rollback(self.at(earlier.as_ref()), gen_no)?;
         self.write(document, epoch).await
     }

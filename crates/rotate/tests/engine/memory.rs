@@ -132,6 +132,13 @@ impl MemoryKv {
         entries.iter().filter(|(_, entry)| !entry.cas_required).map(|(path, _)| path.clone()).collect()
     }
 
+    /// The newest version, softly.
+    pub(crate) fn delete(&self, path: &str) {
+        let mut entries = self.entries.lock().unwrap();
+        let entry = entries.get_mut(path).unwrap();
+        entry.versions.get_mut(&entry.current).unwrap().0 = None;
+    }
+
     pub(crate) fn put(&self, path: &str, text: &str) {
         let now = self.clock.wall();
         let mut entries = self.entries.lock().unwrap();

@@ -7,7 +7,7 @@ use coffre_ambient::{Clock, Wall};
 use coffre_rotate::{Rotator, StateFile};
 use coffre_rotation::{HaltCode, Kind, Phase};
 
-use crate::memory::Fault;
+use crate::memory::{Fault, MINUTE, MemoryKv};
 use crate::outside::document_works;
 use crate::stage::{KINDS, Stage, name};
 
@@ -84,6 +84,76 @@ async fn a_server_that_was_restored_is_seen_and_nothing_is_downgraded() {
         assert_eq!(halt.code, HaltCode::Downgrade, "{kind:?}: {halt:?}");
         assert_eq!(*stage.world.lock().unwrap(), world, "{kind:?}: the outside was touched");
     }
+}
+
+/// Whatever the snapshot holds: a record that nothing has begun, or only the value that was there before.
+#[tokio::test(start_paused = true)]
+async fn a_server_from_before_the_first_rotation_goes_on_when_somebody_has_confirmed_it() {
+    for (kind, recorded) in KINDS.into_iter().flat_map(|kind| [(kind, true), (kind, false)]) {
+        let stage = Stage::new(kind);
+        let (engine, kv) = stage.engine(1);
+        let plain = stage.kv.snapshot();
+        let _ = engine.step(&name()).await;
+        let before = if recorded { stage.kv.snapshot() } else { plain };
+        assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+        let (epoch, newest) = (stage.document().epoch(), stage.document());
+        stage.kv.restore(&before);
+        let _ = engine.drive(&name(), 20).await;
+        let halt = stage.record().halt.expect("it stands still");
+        assert_eq!(halt.code, HaltCode::Downgrade, "{kind:?} {recorded}");
+        // What the document names was closed; the outside still has the newest one.
+        let (person, _) = stage.engine(2);
+        person.resume(&name(), true).await.unwrap();
+        for _ in 0..10 {
+            let _ = engine.drive(&name(), 20).await;
+            stage.clock.advance(MINUTE);
+        }
+        let (record, document) = (stage.record(), stage.document());
+        assert!(record.halt.is_none() && record.repair.is_none(), "{kind:?} {recorded}: {:?}", record.halt);
+        assert!(document.epoch() > epoch && record.max_epoch == document.epoch(), "{kind:?} {recorded}");
+        assert!(!document.says_the_same(&newest), "{kind:?}: the restored value");
+        assert_eq!((record.active, record.phase), (1, Phase::Idle), "{kind:?} {recorded}");
+        assert!(stage.begin(&engine, &kv).await);
+        for _ in 0..200 {
+            let _ = engine.drive(&name(), 20).await;
+            stage.clock.advance(MINUTE);
+            if stage.record().active > 1 {
+                break;
+            }
+        }
+        assert!(stage.record().active > 1, "{kind:?} {recorded}: {:?}", stage.record().halt);
+        stage.assert_usable("rotated after the restoration");
+    }
+}
+
+/// The first document of a leased user is written by its first rotation.
+#[tokio::test(start_paused = true)]
+async fn a_server_from_before_the_first_document_goes_on_when_somebody_has_confirmed_it() {
+    let mut stage = Stage::new(Kind::Dynamic);
+    stage.kv = MemoryKv::new(Arc::clone(&stage.clock));
+    let empty = stage.kv.snapshot();
+    let (engine, kv) = stage.engine(1);
+    engine.now(&name(), false).await.unwrap();
+    let _ = engine.drive(&name(), 20).await;
+    let epoch = stage.document().epoch();
+    assert!(epoch > 0);
+    stage.kv.restore(&empty);
+    let _ = engine.drive(&name(), 20).await;
+    assert_eq!(stage.record().halt.expect("it stands still").code, HaltCode::Downgrade);
+    let (person, _) = stage.engine(2);
+    person.resume(&name(), true).await.unwrap();
+    engine.now(&name(), false).await.unwrap();
+    let _ = engine.drive(&name(), 20).await;
+    assert!(stage.settle(&engine, &kv).await);
+    assert!(stage.document().epoch() > epoch);
+    // One that somebody deleted is another matter: nothing says that there never was one.
+    let before = stage.record();
+    stage.kv.delete("prod/app/secret");
+    let _ = engine.drive(&name(), 20).await;
+    assert_eq!(stage.record().halt.expect("it stands still").code, HaltCode::Downgrade);
+    let refused = engine.resume(&name(), true).await.unwrap_err();
+    assert!(refused.to_string().contains("undelete"), "{refused}");
+    assert_eq!(stage.record().active, before.active);
 }
 
 #[tokio::test(start_paused = true)]

@@ -227,7 +227,15 @@ fn adopt(record: &mut Record, seen: &Seen<'_>) {
 /// The most that an acknowledgement may raise a number by.
 const PLAUSIBLE: u64 = 100_000;
 
+/// A fence beyond all that a target can have seen since the snapshot: each claim counts, also those in vain.
+const BEYOND: u64 = 1_000_000;
+
 fn reset(record: &mut Record, seen: &Seen<'_>, fence: Option<u64>) -> Result<(), Refused> {
+    if seen.document.is_none() && record.active > 0 {
+        return refuse(
+            "there is no document any more: restore it (`coffre kv undelete`), or write what is in use now, then confirm again",
+        );
+    }
     match record.halt.take() {
         Some(halt) if halt.code == HaltCode::Downgrade => {
             let phase = if halt.phase.is_before_promotion() { Phase::Undo } else { Phase::Idle };
@@ -248,12 +256,14 @@ fn reset(record: &mut Record, seen: &Seen<'_>, fence: Option<u64>) -> Result<(),
         epoch.max(record.max_epoch).max(seen.memory.max_epoch).max(heard(|ack| ack.epoch, epoch));
     record.gens = record.gens.max(heard(|ack| ack.in_use, record.gens)).saturating_add(1);
     let refused = seen.memory.refused_fence.unwrap_or(0).max(record.fence);
-    record.fence = fence.unwrap_or(0).max(refused.saturating_add(1_000));
+    record.fence = fence.unwrap_or(0).max(refused.saturating_add(BEYOND));
     if record.phase == Phase::Undo {
         record.after_undo = Some(AfterUndo::Idle);
         record.exposed = true;
     }
-    if let Some(active) = seen.document.and_then(|document| document.active) {
+    if let Some(document) = seen.document {
+        // One from before the first rotation names no generation; the record has given it a number.
+        let active = document.active.unwrap_or(record.active.max(1));
         record.retiring.retain(|old| old.gen_no != active);
         record.active = active;
         record.repair = Some(Repair { gen_no: active, why: RepairReason::Reset });

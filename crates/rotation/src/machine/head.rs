@@ -37,7 +37,9 @@ fn suspicion(seen: &Seen<'_>) -> Option<(HaltCode, String, &'static str)> {
             format!("the target has seen a higher fence than {}, the highest ever given here", record.fence);
         return Some((HaltCode::Downgrade, why, RESTORED));
     }
-    let epoch = seen.document.map_or(0, |document| document.epoch);
+    // A server from before the first document, which somebody has confirmed: only then is nothing active beyond epoch 0.
+    let never = if record.active == 0 { record.max_epoch } else { 0 };
+    let epoch = seen.document.map_or(never, |document| document.epoch);
     let known = record.max_epoch.max(seen.memory.max_epoch);
     if epoch < known {
         let why = format!("the document has epoch {epoch}, and {known} was seen before");
@@ -64,7 +66,7 @@ fn foreign(seen: &Seen<'_>) -> Option<(HaltCode, String, &'static str)> {
             Some((HaltCode::Foreign, why, ADVICE))
         }
         // No rotator has written it yet.
-        None if record.max_epoch == 0 => None,
+        None if record.max_epoch == 0 || seen.document.is_none() && record.active == 0 => None,
         None => Some((HaltCode::Foreign, "somebody else has written the document".to_owned(), ADVICE)),
     }
 }
