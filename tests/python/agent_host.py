@@ -153,7 +153,12 @@ class Agent:
         return self
 
     def __exit__(self, *_) -> None:
-        if self.process is not None and self.process.poll() is None:
+        """Politely first: one that is killed leaves its programs behind."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
