@@ -18,9 +18,13 @@ from .stage import LIFETIME_SECONDS, MAX_STALE_SECONDS, Theatre
 
 USERS = 80
 CLIENTS = 3
+# Between two requests of a client: a machine of two cores is busy, not overrun.
+PAUSE_SECONDS = 0.02
 # A client takes a new token or cookie when its own is this old: the rest is for the request itself.
 FRESH_SECONDS = LIFETIME_SECONDS / 2
 NOTES_KEPT = 15
+# A user who has so many reads instead: else requests of the last hour cost more than those of the first.
+NOTES_MOST = 30
 SECOND = 1.0
 
 
@@ -51,6 +55,7 @@ class Load:
         self.threads: list[threading.Thread] = []
         self.lock = threading.Lock()
         self.tokens: deque[tuple[str, float]] = deque(maxlen=400)
+        self.notes_of: dict[str, int] = {}
         self.watch = Watch(theatre)
         self.broken: list[str] = []
 
@@ -85,6 +90,7 @@ class Load:
                     session = None
                     continue
             session.something()
+            self.over.wait(PAUSE_SECONDS)
 
     def judge(self, _: int) -> None:
         """Tokens and cookies at random: young ones, expired ones, and forged ones of each key that was ever seen."""
@@ -217,6 +223,9 @@ class Session:
             self.load.tally.invalid.append(f"a session of {self.age():.1f} s is not known any more")
 
     def write(self) -> None:
+        if self.load.notes_of.get(self.name, 0) >= NOTES_MOST:
+            self.read()
+            return
         text = f"note {random.getrandbits(64):x}"
         if self.ask("POST", "/notes", {"body": text}, expected=(201,))[0] == 201:
             self.notes.append(text)
@@ -227,6 +236,7 @@ class Session:
         if status == 200:
             found = [note["body"] for note in body["notes"]]
             self.load.tally.notes_opened += len(found)
+            self.load.notes_of[self.name] = len(found)
             lost = set(self.notes) - set(found)
             if lost:
                 self.load.tally.failed.append(f"{len(lost)} notes of {self.name} are lost")
