@@ -27,6 +27,12 @@ pub const MAX_KEYS: usize = 32;
 /// How many keys may be accepted at one moment at most, the active and a prepared one among them; `max_accepted` of the
 /// policy lies between 2 and this.
 pub const MAX_ACCEPTED: usize = 8;
+/// Whether a key fits in beside the active one and those on their way out. A key that encrypts is among these until it is
+/// destroyed: data stand under it.
+#[must_use]
+pub const fn has_room(leaving: usize) -> bool {
+    leaving.saturating_add(2) <= MAX_ACCEPTED
+}
 /// How long a key's text may be, in characters.
 pub const MAX_MATERIAL_CHARS: usize = 65_536;
 

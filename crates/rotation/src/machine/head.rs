@@ -8,7 +8,7 @@ use super::limits::{self, Limit};
 use super::types::{Next, Seen, Waiting};
 use super::{claim, finish, halted};
 use crate::schedule::{self, Begin};
-use crate::{EventKind, HaltCode, Kind, Phase, Reason, Record, RepairReason, external};
+use crate::{EventKind, HaltCode, Kind, Phase, Reason, Record, RepairReason, external, keyring};
 
 /// External keys are asked for so long before their deadline.
 const ASKED_BEFORE: Duration = Duration::from_secs(14 * 86_400);
@@ -167,7 +167,7 @@ pub(super) fn crowded(seen: &Seen<'_>) -> Option<Waiting> {
         record.retiring.iter().filter(|old| matches!(old.phase, Phase::Drain | Phase::Retire)).count();
     let full = seen.settings.steps().pair
         || accepted.saturating_add(2) > most
-        || record.retiring.len() >= crate::MAX_RETIRING;
+        || !keyring::has_room(record.retiring.len());
     full.then(|| {
         let until = oldest.earliest_retire.max(seen.now.plus(seen.settings.look_again / 2));
         Waiting::until(
