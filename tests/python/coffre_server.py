@@ -50,6 +50,8 @@ class Server:
     root: str = ""
     process: subprocess.Popen | None = None
 
+    banner = BANNER
+
     def __post_init__(self):
         self.port = self.port or free_port()
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -62,8 +64,21 @@ class Server:
             issue = write_chain if self.authority else write_certificate
             certificate, key = issue(self.ca)
             listener = {"address": listener["address"], "tls_cert_file": str(certificate), "tls_key_file": str(key)}
-        storage = {"redb": {"path": str(self.directory / "coffre.redb")}}
-        self.config.write_text(json.dumps({"storage": storage, "listener": {"tcp": listener}}))
+        self.config.write_text(json.dumps(self.configuration(listener)))
+
+    # What servers of another make do otherwise.
+
+    def configuration(self, listener: dict) -> dict:
+        return {"storage": {"redb": {"path": str(self.directory / "coffre.redb")}}, "listener": {"tcp": listener}}
+
+    def command(self) -> list[str]:
+        return [str(self.binary), "server", f"-config={self.config}"]
+
+    def record(self) -> None:
+        """Every request, in a file."""
+        self.client().sys.enable_audit_device("file", options={"file_path": str(self.audit)})
+
+    # What all do.
 
     @property
     def address(self) -> str:
@@ -74,11 +89,10 @@ class Server:
         return str(self.ca) if self.tls else True
 
     def start(self) -> "Server":
-        command = [str(self.binary), "server", f"-config={self.config}"]
         with open(self.log, "ab") as log:
-            mark = log.tell()
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=clean_environment())
-        wait_for_banner(self.process, self.log, mark)
+            mark, env = log.tell(), clean_environment()
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+        wait_for_banner(self.process, self.log, mark, self.banner)
         return self
 
     def bring_up(self) -> "Server":
@@ -87,7 +101,7 @@ class Server:
             answer = self.client(token="").sys.initialize(SHARES, THRESHOLD)
             self.keys, self.root = answer["keys_base64"], answer["root_token"]
             self.unseal()
-            self.client().sys.enable_audit_device("file", options={"file_path": str(self.audit)})
+            self.record()
         except BaseException:
             self.stop()
             raise
@@ -137,16 +151,20 @@ class DevServer:
     directory: Path
     root: str = "dev-root-token"
 
+    banner = BANNER
+
+    def command(self) -> list[str]:
+        return [str(self.binary), "server", "-dev", f"-dev-root-token-id={self.root}", f"-dev-listen-address=127.0.0.1:{self.port}"]
+
     def start(self) -> "DevServer":
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = self.directory / "dev.log"
-        command = [str(self.binary), "server", "-dev", f"-dev-root-token-id={self.root}", f"-dev-listen-address=127.0.0.1:{self.port}"]
         with open(self.log, "wb") as log:
             env = clean_environment(HOME=str(self.directory))
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
-        wait_for_banner(self.process, self.log, 0)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+        wait_for_banner(self.process, self.log, 0, self.banner)
         return self
 
     def client(self, token: str | None = None) -> hvac.Client:
@@ -157,11 +175,11 @@ class DevServer:
         self.process.wait(15)
 
 
-def wait_for_banner(process: subprocess.Popen, log: Path, mark: int) -> None:
+def wait_for_banner(process: subprocess.Popen, log: Path, mark: int, banner: str = BANNER) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         printed = log.read_bytes()[mark:].decode(errors="replace")
-        if BANNER in printed:
+        if banner in printed:
             return
         if process.poll() is not None:
             raise AssertionError(f"the server ended with {process.returncode} before its banner:\n{printed}")

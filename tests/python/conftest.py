@@ -1,4 +1,5 @@
-"""The binary under test and its servers. COFFRE_BIN names the binary; without it the debug build is taken."""
+"""The binary under test and its servers. COFFRE_BIN names the binary; without it the debug build is taken. COFFRE_TEST_SERVER
+names a server of another make for the tests of the client side to stand on (`stock_server.py`)."""
 
 import os
 import shutil
@@ -13,6 +14,7 @@ from gate import Gate
 from postgres_server import PostgresServer
 from real_process import Missing
 from redis_server import RedisServer
+from stock_server import CHOSEN, make, version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -27,6 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for ignored in (signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.SIG_DFL)
+
+
+def pytest_report_header():
+    return f"tests stand on {version(CHOSEN)}" if CHOSEN else None
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +57,14 @@ def vault_link(binary) -> Path:
 @pytest.fixture(scope="module")
 def server(binary, tmp_path_factory):
     """Initialised, unsealed, with a file audit device; shared by the tests of one file."""
-    server = Server(binary, tmp_path_factory.mktemp("server")).bring_up()
+    server = make(Server, binary, tmp_path_factory.mktemp("server")).bring_up()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
 def tls_server(binary, tmp_path_factory):
-    server = Server(binary, tmp_path_factory.mktemp("tls"), tls=True).bring_up()
+    server = make(Server, binary, tmp_path_factory.mktemp("tls"), tls=True).bring_up()
     yield server
     server.stop()
 
@@ -66,7 +72,7 @@ def tls_server(binary, tmp_path_factory):
 @pytest.fixture
 def fresh_server(binary, tmp_path):
     """For one test only; it may seal, kill or restart it."""
-    server = Server(binary, tmp_path / "server").bring_up()
+    server = make(Server, binary, tmp_path / "server").bring_up()
     yield server
     server.stop()
 
@@ -74,14 +80,14 @@ def fresh_server(binary, tmp_path):
 @pytest.fixture
 def empty_server(binary, tmp_path):
     """Started, not initialised."""
-    server = Server(binary, tmp_path / "server").start()
+    server = make(Server, binary, tmp_path / "server").start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
 def dev_server(binary, tmp_path_factory):
-    server = DevServer(binary, tmp_path_factory.mktemp("dev")).start()
+    server = make(DevServer, binary, tmp_path_factory.mktemp("dev")).start()
     yield server
     server.stop()
 

@@ -15,6 +15,7 @@ import requests
 
 from coffre_server import ArgvWatch, Server
 from project import SAMPLE, Project
+from stock_server import make
 
 DEV = {"COFFRE_ENV": "dev"}
 PROD = {"COFFRE_ENV": "prod", "ATMR_FINGERPRINTS": "1", "ATMR_DATABASE": "sqlite"}
@@ -141,7 +142,7 @@ class Down:
 
 @pytest.fixture
 def down(binary, tmp_path):
-    server = Server(binary, tmp_path / "server").bring_up()
+    server = make(Server, binary, tmp_path / "server").bring_up()
     yield Down(server)
     server.stop()
 

@@ -16,12 +16,13 @@ from hvac import exceptions
 
 from coffre_server import ArgvWatch, Server
 from project import Project
+from stock_server import make
 
 
 @pytest.fixture
 def vault(binary, tmp_path):
     """A server which is not empty: another team's engine, policy and role are there and must not be touched."""
-    server = Server(binary, tmp_path / "server").bring_up()
+    server = make(Server, binary, tmp_path / "server").bring_up()
     client = server.client()
     client.sys.enable_secrets_engine("kv", path="other", options={"version": "2"})
     client.secrets.kv.v2.create_or_update_secret("team/key", {"value": "theirs"}, mount_point="other")

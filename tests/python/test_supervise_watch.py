@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from coffre_server import Server, clean_environment
+from stock_server import make
 from supervised import SECONDS, Small, end, is_alive, wait_until
 
 MANIFEST = """
@@ -175,7 +176,7 @@ def test_a_value_that_comes_back_in_time_restarts_nothing(watched):
 
 
 def test_a_server_that_is_down_stops_nothing(binary, tmp_path):
-    server = Server(binary, tmp_path / "server").bring_up()
+    server = make(Server, binary, tmp_path / "server").bring_up()
     try:
         server.client().sys.enable_auth_method("approle")
         watched = Watched(binary, server, tmp_path / "small", "small")
