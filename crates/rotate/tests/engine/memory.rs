@@ -1,4 +1,5 @@
-//! A KV v2 mount in memory that can lose requests, lose answers, and die with its user at any write.
+//! A KV v2 mount in memory that can lose requests, lose answers, and die with its user at any write. It keeps numbers as Vault
+//! and OpenBao do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -203,7 +204,7 @@ impl Kv for MemoryKv {
             if entry.current != cas {
                 return Err(Failure::conflict("check-and-set parameter did not match the current version"));
             }
-            let version = store(entry, document.expose(), self.clock.wall());
+            let version = store(entry, &as_vault_keeps_it(document.expose()), self.clock.wall());
             if matches!(now, Now::GoThenFail) { Err(no_answer()) } else { Ok(version) }
         })
     }
@@ -271,3 +272,31 @@ impl Kv for MemoryKv {
 
 /// A while, for clocks.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+/// Their numbers are 64-bit floating point.
+fn as_vault_keeps_it(document: &str) -> String {
+    fn kept(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Number(number) => {
+                let float = number.as_f64().unwrap();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "what is lost is what is tested"
+                )]
+                let whole = float as u64;
+                *number = if float.fract() == 0.0 && float >= 0.0 {
+                    whole.into()
+                } else {
+                    serde_json::Number::from_f64(float).unwrap()
+                };
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(kept),
+            serde_json::Value::Object(fields) => fields.values_mut().for_each(kept),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::from_str(document).unwrap();
+    kept(&mut value);
+    value.to_string()
+}
