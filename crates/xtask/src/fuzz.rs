@@ -4,10 +4,13 @@
 //! the same flags are given here. Where there is no nightly, the step is skipped and says so.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{step, workspace};
 
@@ -42,7 +45,7 @@ pub(crate) fn run(seconds: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds all targets, then runs one after the other.
+/// Builds all targets, then runs them, as many side by side as there are processors.
 pub(crate) fn smoke(seconds: u64) -> Result<Smoke> {
     let dir = workspace::root().join("fuzz");
     if step::quiet("cargo", &["+nightly", "--version"]).is_none() {
@@ -58,22 +61,38 @@ pub(crate) fn smoke(seconds: u64) -> Result<Smoke> {
         bail!("no targets in {}", dir.display());
     }
     let built = build(&dir)?;
-    for target in &targets {
-        let corpus = dir.join("corpus").join(target);
-        fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
-        let artifacts = dir.join("artifacts").join(target);
-        fs::create_dir_all(&artifacts).with_context(|| format!("making {}", artifacts.display()))?;
-        let mut command = Command::new(built.join(target));
-        command
-            .arg(&corpus)
-            .args(seeds(&dir, target))
-            .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            .arg(format!("-max_total_time={seconds}"))
-            .args([MAX_LEN, RSS_LIMIT, "-timeout=10", "-verbosity=0", "-print_final_stats=1"])
-            .current_dir(&dir);
-        watch(&mut command, target)?;
-    }
+    let left = Mutex::new(targets.iter());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(target) = next() {
+            watch(&mut command(&dir, &built, target, seconds)?, target)?;
+        }
+        anyhow::Ok(())
+    };
+    let beside = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..beside).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker ended badly"))?)
+    })?;
     Ok(Smoke::Ran(targets.len()))
+}
+
+fn command(dir: &Path, built: &Path, target: &str, seconds: u64) -> Result<Command> {
+    let corpus = dir.join("corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
+    let artifacts = dir.join("artifacts").join(target);
+    fs::create_dir_all(&artifacts).with_context(|| format!("making {}", artifacts.display()))?;
+    let mut command = Command::new(built.join(target));
+    command
+        .arg(&corpus)
+        .args(seeds(dir, target))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_total_time={seconds}"))
+        .args([MAX_LEN, RSS_LIMIT, "-timeout=10", "-verbosity=0", "-print_final_stats=1"])
+        .current_dir(dir);
+    Ok(command)
 }
 
 /// Runs one target. What libFuzzer says is shown only when it found something: an input that breaks a promise.
