@@ -12,7 +12,8 @@ from application import Application, allow, prepare
 from gate import Gate
 
 SOFT, HARD = 0.5, 3.0
-WITHIN = 15.0
+# How long a client may rest after trials in vain, on a machine that is busy.
+WITHIN = 40.0
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_a_policy_that_is_withdrawn_denies_and_one_that_comes_back_allows(applic
     assert not error.retryable and error.kind == "denied"
     assert secrets.get_secret("SECRET_KEY") == application.key
     allow(fresh_server)
-    until(lambda: error_of(read) is None, within=40)
+    until(lambda: error_of(read) is None)
     assert read() == application.jwt
 
 
