@@ -24,7 +24,7 @@ path "atmr/data/prod/*" { capabilities = ["read"] }
 path "atmr/data/prod/_rot/ack/*" { capabilities = ["create", "update"] }
 path "auth/approle/role/atmr-api/secret-id" { capabilities = ["update"] }
 """
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 
 def prepare(server: Server, **role) -> None:

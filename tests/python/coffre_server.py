@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 BANNER = "==> Vault server started!"
-START_SECONDS = 20.0
+START_SECONDS = 40.0
 SHARES, THRESHOLD = 5, 3
 
 

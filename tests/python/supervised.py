@@ -11,7 +11,7 @@ from pathlib import Path
 from coffre_server import clean_environment
 
 MANIFEST = 'app = "small"\nenvironments = ["dev", "prod"]\n\n[secret.KEY]\npath = "small/key"\nkind = "password"\n'
-SECONDS = 20.0
+SECONDS = 40.0
 
 
 def shown(returncode: int) -> int:
