@@ -4,6 +4,7 @@ A cell has an environment of its own in the vault, and roles, users, tables of i
 side. `Cell.run` goes to the end, with another engine after the kill; `Cell.outcome` is what is compared.
 """
 
+import copy
 import hashlib
 import hmac
 import http.server
@@ -143,7 +144,7 @@ class Cell:
     def start(self, command: tuple[str, ...], log) -> subprocess.Popen:
         env = clean_environment(
             VAULT_ADDR=self.taps[0].address, VAULT_TOKEN=self.stage.server.root, HOME=str(self.directory), NO_COLOR="1",
-            COFFRE_ENV=self.name,
+            COFFRE_ENV=self.name, VAULT_CLIENT_TIMEOUT=f"{round(PATIENCE)}s",
         )
         whole = [str(self.stage.binary), "rotate", *command]
         with open(self.directory / "input", "rb") as given:
@@ -161,6 +162,8 @@ class Cell:
         return "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.directory.glob("engine-*.log")))
 
     def close(self) -> None:
+        # What is held back must not hold a lock for ever.
+        self.trap.release()
         for tap in self.taps:
             tap.close()
 
@@ -333,6 +336,7 @@ admin = "database/admin"
     def close(self):
         super().close()
         with self.stage.connect(self.database) as connection:
+            connection.execute("SET lock_timeout = '20s'")
             connection.execute(f"DROP TABLE {self.table}")
         self.stage.give_back(self.database)
 
@@ -591,12 +595,22 @@ class Stage:
         self.binary, self.server, self.postgres, self.redis, self.directory = binary, server, postgres, redis_server, directory
         self.session = threading.local()
         server.client().sys.enable_secrets_engine("kv", path=MOUNT, options={"version": "2"})
-        admin = secrets.token_hex(16)
-        self.postgres_admin = {"username": "rotator", "password": admin}
-        postgres.create_role("rotator", admin)
+        self.postgres_admin = {"username": "rotator", "password": secrets.token_hex(16)}
+        self._free, self._lent = [], threading.Condition()
+        self.furnish(databases)
+
+    def on(self, postgres) -> "Stage":
+        """The same with another PostgreSQL."""
+        other = copy.copy(self)
+        other.postgres, other._free, other._lent = postgres, [], threading.Condition()
+        other.furnish(1)
+        return other
+
+    def furnish(self, databases: int) -> None:
+        postgres = self.postgres
+        postgres.create_role("rotator", self.postgres_admin["password"])
         postgres.execute("ALTER ROLE rotator CREATEROLE")
         postgres.execute("GRANT pg_signal_backend TO rotator")
-        self._free, self._lent = [], threading.Condition()
         for name in (self.database, *(f"killed_{n}" for n in range(databases))):
             postgres.own_database(name, "rotator")
             if name != self.database:

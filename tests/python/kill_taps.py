@@ -24,6 +24,7 @@ STATEMENTS = (
 )
 # Writes of a slow machine, and of one that is fast enough to ask for evidence too early.
 RENEWED, UNPROVEN = "the record, claim renewed", "the record, with what is missing"
+LISTED = "acknowledgements are read"
 DATE = re.compile(r"(date: )([^\r]+)", re.I)
 HEAD = re.compile(r"content-length:\s*(\d+)", re.I)
 
@@ -158,7 +159,7 @@ class VaultTap(Tap):
             head, body = request
             method, path = head.split(" ", 2)[:2]
             write = self.names.write(method, path, body, self.trap.record)
-            verdict = self.trap.before(write[0]) if write else "pass"
+            verdict = self.trap.before(write[0]) if write else self._before_reading(method, path)
             if verdict == "die":
                 return
             far.sendall(head.encode() + body)
@@ -173,6 +174,13 @@ class VaultTap(Tap):
             if verdict == "late":
                 self.trap.wake(answer[0].split(" ", 2)[1])
             near.sendall(self._at_another_time(answer[0]).encode() + answer[1])
+
+    def _before_reading(self, method: str, path: str) -> str:
+        """The last thing that is read before an action: a name for traps alone, no effect."""
+        wanted = self.trap.wanted and self.trap.wanted[1]
+        folder = f"/{self.names.environment}/_rot/ack/{self.names.target}"
+        listed = method == "GET" and path.endswith("list=true") and path.partition("?")[0].rstrip("/").endswith(folder)
+        return self.trap.before(LISTED) if wanted == LISTED and listed else "pass"
 
     def _at_another_time(self, head: str) -> str:
         def moved(date: re.Match) -> str:

@@ -4,9 +4,6 @@ each probe; before it has landed, and when it has and the answer is under way. A
 undisturbed rotation does, with nothing left behind, and whatever the document names must work at every moment.
 """
 
-import os
-import queue
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +13,7 @@ import pytest
 from kill_cells import KINDS, SLOW, AclRedis, Cell, Stage, asked_for
 from kill_taps import RENEWED, UNPROVEN
 from real_process import Missing
+from side_by_side import together
 
 # How many effects of each phase there are at least: a cell that disappears fails. Twice as many cells.
 EFFECTS = {
@@ -27,7 +25,6 @@ EFFECTS = {
     "redis-two-password": {"PREPARE": 5, "APPLY": 5, "VERIFY": 4, "PROMOTE": 4, "DRAIN": 5, "RETIRE": 5, "IDLE": 2},
     "external": {"PREPARE": 5, "VERIFY": 4, "PROMOTE": 4, "DRAIN": 4, "RETIRE": 6, "IDLE": 2},
 }
-AT_ONCE = int(os.environ.get("COFFRE_KILL_AT_ONCE", "32"))
 
 
 @dataclass
@@ -99,32 +96,6 @@ def matrix(binary, server, postgres, redis, tmp_path_factory):
     together(sorted(todo, key=lambda job: hash(job[1])))
     matrix.seconds = time.monotonic() - begun
     return matrix
-
-
-def together(jobs: list) -> None:
-    """Does all of them, many at a time: most of a rotation is waiting. The first failure is raised."""
-    waiting, failures = queue.SimpleQueue(), []
-    for job in jobs:
-        waiting.put(job)
-
-    def work() -> None:
-        while not failures:
-            try:
-                function, arguments = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                function(*arguments)
-            except BaseException as error:  # noqa: BLE001: raised by the caller
-                failures.append(error)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(AT_ONCE, len(jobs)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def rotated(cell: Cell, asked: dict) -> dict:

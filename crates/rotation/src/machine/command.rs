@@ -326,6 +326,10 @@ fn drift(record: &mut Record, seen: &Seen<'_>, working: Option<u64>) -> Result<(
     if record.halt.is_some() || record.phase == Phase::Undo || record.repair.is_some() {
         return refuse("it is being seen to already");
     }
+    if super::head::suspicion(seen).is_some() {
+        // A restored server has an old credential. What is advised for drift would use numbers again that were used.
+        return refuse("the document is not the one that was seen before; the next step says so");
+    }
     if record.phase.is_before_promotion() && record.pending.is_some() {
         // The rotation that is under way brings a credential that works.
         finish::note(

@@ -30,7 +30,8 @@ pub(super) fn trusted(seen: &Seen<'_>) -> Option<Next> {
 
 const RESTORED: &str = "was the server restored from a snapshot? Then confirm it with `coffre rotate resume --epoch-reset`; what was rotated since is lost there, so rotate again";
 
-fn suspicion(seen: &Seen<'_>) -> Option<(HaltCode, String, &'static str)> {
+/// Why what was read is not to be worked with: the server knows less than was seen, or somebody else wrote.
+pub(super) fn suspicion(seen: &Seen<'_>) -> Option<(HaltCode, String, &'static str)> {
     let record = seen.record;
     if seen.memory.refused_fence.is_some_and(|fence| fence >= record.fence) {
         let why =
