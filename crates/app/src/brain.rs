@@ -47,6 +47,8 @@ pub(crate) struct Token {
 pub(crate) struct Brain {
     pub(crate) machine: Machine<Contained>,
     parameters: Parameters,
+    /// The server let us read the policy that they follow from.
+    pub(crate) policy_known: bool,
     weights: HashMap<Key, u8>,
     ids: HashMap<Key, EntryId>,
     keys: HashMap<EntryId, Key>,
@@ -79,6 +81,7 @@ impl Brain {
         Self {
             machine,
             parameters,
+            policy_known: true,
             weights: weights.into_iter().collect(),
             ids: HashMap::new(),
             keys: HashMap::new(),

@@ -7,11 +7,8 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coffre_cache::{
-    Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note, Policy,
-};
+use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::Client;
-use coffre_manifest::Manifest;
 use coffre_rotation::Statement;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -23,7 +20,7 @@ use crate::consumer;
 use crate::core::Core;
 use crate::engine::{FAREWELL, Inspection, Message};
 use crate::perform::{self, Done};
-use crate::policy::{self, Look};
+use crate::policy::{self, Found, Look};
 use crate::published::{Shelf, ShelfState};
 use crate::recipe::Key;
 use crate::timer::Timer;
@@ -43,10 +40,13 @@ pub(crate) async fn run(
     mut inbox: UnboundedReceiver<Message>,
 ) {
     let (calls, aloft) = (FuturesUnordered::new(), HashMap::new());
-    let parameters = brain.lock().unwrap_or_else(PoisonError::into_inner).parameters();
+    let (parameters, known) = {
+        let brain = brain.lock().unwrap_or_else(PoisonError::into_inner);
+        (brain.parameters(), brain.policy_known)
+    };
     let acks =
         core.engines.server().map(|server| Acks::new(consumer::id(&core, &server.settings), &parameters));
-    let look = Look::after(core.clock.boot(), &parameters);
+    let look = Look::after(core.clock.boot(), &parameters, known);
     let (logging_in, targets, draining) = (false, Vec::new(), Vec::new());
     let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, look, targets, draining };
     let mut timer = Timer::new();
@@ -191,13 +191,18 @@ impl Driver {
     }
 
     /// Takes in what the policy says now.
-    fn bound(&mut self, found: Option<Policy>) {
+    fn bound(&mut self, found: Option<Found>) {
         let now = self.core.clock.boot();
         let shared = Arc::clone(&self.brain);
         let mut brain = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let before = brain.parameters();
         let local = self.core.engines.server().map(|server| server.settings.bounds).unwrap_or_default();
-        let decided = found.map(|found| policy::anew(&found, &local, &before));
+        let known = self.look.known || matches!(found, Some(Found::Said(_)));
+        let decided = found.and_then(|found| match (found, self.core.facts.manifest.as_ref()) {
+            (Found::Said(policy), _) => Some(policy::anew(&policy, &local, &before)),
+            (Found::Hidden, Some(manifest)) if !known => Some(policy::unseen(manifest, &local, &before)),
+            (Found::Hidden, _) => None,
+        });
         let after = match decided {
             Some(Ok(after)) => after,
             Some(Err(error)) => {
@@ -206,7 +211,7 @@ impl Driver {
             }
             None => before,
         };
-        self.look = Look::after(now, &after);
+        self.look = Look::after(now, &after, known);
         if after == before {
             return;
         }
@@ -224,11 +229,7 @@ impl Driver {
     fn find_targets(&mut self, brain: &mut Brain) {
         let Some(acks) = &mut self.acks else { return };
         acks.look();
-        let entries = self.core.facts.manifest.iter().flat_map(Manifest::entries);
-        let planned: BTreeSet<&str> = entries
-            .filter(|entry| entry.rotation.is_some() && entry.dynamic.is_none())
-            .filter_map(|entry| entry.path.as_deref())
-            .collect();
+        let planned = self.core.facts.manifest.as_ref().map(policy::planned).unwrap_or_default();
         let rotates = |key: &Key, shelf: &Shelf| match (key, &shelf.state) {
             (Key::Document(path), ShelfState::Shown(contents, _)) => {
                 contents.epoch().is_some() || planned.contains(path.as_ref())

@@ -40,7 +40,7 @@ pub(crate) enum Done {
     /// Acknowledgements are written, or not.
     Acknowledged(Told),
     /// What `_rot/policy` says now; nothing if it could not be read.
-    Policy(Option<coffre_cache::Policy>),
+    Policy(Option<crate::policy::Found>),
     /// Best effort; nobody waits for it.
     Nothing,
 }

@@ -1,10 +1,12 @@
 //! Bounds of ages: the document `_rot/policy` beside the secrets, read at the start and again while documents rotate. A
 //! rotation reckons with what stands there, so a process may not go on with what it read when it began.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coffre_cache::{Local, Parameters, ParametersError, Policy};
 use coffre_client::{Client, Error, ErrorKind};
+use coffre_manifest::{Manifest, Period};
 use coffre_source::connect;
 
 use crate::perform::Place;
@@ -12,11 +14,25 @@ use crate::perform::Place;
 /// Beside the documents.
 const PATH: &str = "_rot/policy";
 
-/// What stands there now. Nobody has to be allowed to read it; the defaults are the stricter bounds.
-pub(crate) async fn read(client: &Client, place: &Place) -> Result<Policy, Error> {
+/// What could be found out of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// What stands there. Where nobody has written one, rotations reckon with the defaults as everybody does.
+    Said(Policy),
+    /// We may not read it: it may be anything.
+    Hidden,
+}
+
+/// What any rotation waits at least before it counts on everybody to have a new value, whatever the policy says: half of
+/// twice the allowance for clocks, of which the other half is for the clocks.
+const LEAST: Duration = Duration::from_secs(60);
+
+/// What stands there now.
+pub(crate) async fn read(client: &Client, place: &Place) -> Result<Found, Error> {
     let found = match client.kv2_read(&place.mount, &format!("{}/{PATH}", place.environment), None).await {
         Ok(found) => found,
-        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound) => None,
+        Err(error) if error.kind() == ErrorKind::Denied => return Ok(Found::Hidden),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     let bound = |name: &str| {
@@ -24,7 +40,40 @@ pub(crate) async fn read(client: &Client, place: &Place) -> Result<Policy, Error
         // EXPOSE: a length of time.
         connect::duration(value.expose())
     };
-    Ok(Policy { soft: bound("soft_ttl"), max_stale: bound("max_stale") })
+    Ok(Found::Said(Policy { soft: bound("soft_ttl"), max_stale: bound("max_stale") }))
+}
+
+/// The bounds of a process that starts. What is set here and longer than the policy is an error.
+pub(crate) fn at_start(
+    found: &Found,
+    rotates: bool,
+    manifest: &Manifest,
+    local: &Local,
+) -> Result<Parameters, ParametersError> {
+    match found {
+        Found::Said(policy) => Parameters::decide(policy, local),
+        Found::Hidden if !rotates => Parameters::decide(&Policy::default(), local),
+        Found::Hidden => unseen(manifest, local, &Parameters::default()),
+    }
+}
+
+/// The bounds of a process that has never been allowed to see those of the policy, and of which something rotates: no value
+/// may be kept for longer than any rotation waits.
+pub(crate) fn unseen(
+    manifest: &Manifest,
+    local: &Local,
+    before: &Parameters,
+) -> Result<Parameters, ParametersError> {
+    let project = manifest.rotation();
+    let said = project.max_stale.as_ref().map_or(LEAST, Period::length);
+    let most = LEAST.min(project.clock_allowance()).min(said).min(before.hard);
+    tracing::warn!(
+        keeps = most.as_secs_f64(),
+        "the server does not let this process read _rot/policy, which says how long values that rotate may be kept; until its \
+         role may read it, they are kept for so many seconds only"
+    );
+    let policy = Policy { soft: Some((most / 2).min(before.soft)), max_stale: Some(most) };
+    anew(&policy, local, before)
 }
 
 /// The bounds of a process that runs already: what it was told to keep for longer than the policy allows now, it keeps
@@ -46,16 +95,25 @@ pub(crate) fn anew(
     Ok(after)
 }
 
+/// Documents that the manifest says are rotated.
+pub(crate) fn planned(manifest: &Manifest) -> BTreeSet<&str> {
+    let entries =
+        manifest.entries().iter().filter(|entry| entry.rotation.is_some() && entry.dynamic.is_none());
+    entries.filter_map(|entry| entry.path.as_deref()).collect()
+}
+
 /// When the policy is looked at.
 pub(crate) struct Look {
     /// Since boot; `None` while a look is under way.
     next: Option<Duration>,
+    /// It was read once: a "no" that comes later may be that of a token which has ended.
+    pub(crate) known: bool,
 }
 
 impl Look {
     /// It was read just now.
-    pub(crate) fn after(now: Duration, parameters: &Parameters) -> Self {
-        Self { next: Some(now.saturating_add(parameters.soft)) }
+    pub(crate) fn after(now: Duration, parameters: &Parameters, known: bool) -> Self {
+        Self { next: Some(now.saturating_add(parameters.soft)), known }
     }
 
     pub(crate) const fn wake_at(&self) -> Option<Duration> {
@@ -96,5 +154,23 @@ mod tests {
             Parameters::default().hard,
             "without one, everybody reckons with the defaults"
         );
+    }
+
+    #[test]
+    fn who_may_not_read_it_keeps_what_rotates_for_no_longer_than_any_rotation_waits() {
+        let manifest =
+            |more: &str| Manifest::parse(&format!("app = \"a\"\nenvironments = [\"prod\"]\n{more}")).unwrap();
+        let (plain, local) = (manifest(""), Local { hard: Some(minutes(50)), ..Local::default() });
+        let hidden = at_start(&Found::Hidden, true, &plain, &local).unwrap();
+        assert_eq!((hidden.soft, hidden.hard), (minutes(1) / 2, minutes(1)));
+        let narrow =
+            manifest("[rotation]\nsoft_ttl = \"2s\"\nmax_stale = \"40s\"\nclock_allowance = \"30s\"\n");
+        assert_eq!(at_start(&Found::Hidden, true, &narrow, &local).unwrap().hard, minutes(1) / 2);
+        // Nothing rotates, so nobody counts on anything.
+        assert_eq!(at_start(&Found::Hidden, false, &plain, &local).unwrap().hard, minutes(50));
+        let said = Found::Said(Policy { soft: None, max_stale: Some(minutes(10)) });
+        assert!(at_start(&said, true, &plain, &local).is_err(), "what is set here is longer");
+        let short = Parameters { hard: minutes(1) / 4, soft: minutes(1) / 8, ..Parameters::default() };
+        assert_eq!(unseen(&plain, &local, &short).unwrap().hard, short.hard);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use coffre_cache::{Outcome, Parameters, Policy, TokenGrant};
+use coffre_cache::{Outcome, TokenGrant};
 use coffre_client::{Client, Error as ClientError, ErrorKind as ClientErrorKind, token};
 use coffre_manifest::{Entry, Manifest};
 use coffre_secret::SecretText;
@@ -27,7 +27,7 @@ use crate::engine::{self, Engines, Server};
 use crate::error::{Error, ErrorKind};
 use crate::outside;
 use crate::perform::{self, Place};
-use crate::policy;
+use crate::policy::{self, Found};
 use crate::published::{Fixed, Published, Slot};
 use crate::recipe::{self, Key, Recipes};
 use crate::settings::Settings;
@@ -97,7 +97,8 @@ struct Primed {
     outcomes: HashMap<Key, Outcome<Contained>>,
     recipes: Recipes,
     fixed: Fixed,
-    policy: Policy,
+    policy: Found,
+    rotates: bool,
 }
 
 impl Start {
@@ -167,7 +168,7 @@ impl Start {
         };
         let own = logged_in.own_token;
         let read = self.read(plan, &logged_in.client).await;
-        let (outcomes, recipes, fixed, policy) = match read {
+        let (outcomes, recipes, fixed, policy, rotates) = match read {
             Ok(read) => read,
             Err(failed) => {
                 if own {
@@ -184,7 +185,7 @@ impl Start {
             }
             (_, None) => None,
         };
-        Ok(Primed { sent, identity, token, outcomes, recipes, fixed, policy })
+        Ok(Primed { sent, identity, token, outcomes, recipes, fixed, policy, rotates })
     }
 
     /// Who we are. A token that a person got by `login` is for that person's work, so it counts in development only.
@@ -209,7 +210,7 @@ impl Start {
         &self,
         plan: &Plan<'_>,
         client: &Client,
-    ) -> Result<(HashMap<Key, Outcome<Contained>>, Recipes, Fixed, Policy), Failed> {
+    ) -> Result<(HashMap<Key, Outcome<Contained>>, Recipes, Fixed, Found, bool), Failed> {
         let place = self.place();
         let all = Recipes::of(&self.manifest, &|_| false, &|_| false);
         let keys: Vec<Key> = all.keys().into_iter().map(|(key, _)| key).collect();
@@ -246,7 +247,15 @@ impl Start {
         let policy = policy::read(client, &place).await.map_err(Failed::Call)?;
         let needed = recipes.keys();
         outcomes.retain(|key, _| needed.iter().any(|(needed, _)| needed == key));
-        Ok((outcomes, recipes, fixed, policy))
+        let epoch = |outcome: &Outcome<Contained>| match outcome {
+            Outcome::Fetched(fetched) => fetched.value.epoch().is_some(),
+            _ => false,
+        };
+        let planned = policy::planned(&self.manifest);
+        let rotates = outcomes.iter().any(|(key, outcome)| {
+            epoch(outcome) || matches!(key, Key::Document(path) if planned.contains(path.as_ref()))
+        });
+        Ok((outcomes, recipes, fixed, policy, rotates))
     }
 
     /// Asks engines for credentials, where entries want them; gives the names of the entries that got some. An engine
@@ -326,8 +335,8 @@ impl Start {
 
     /// The instance that the server feeds. The machine starts as if it had asked for everything itself.
     fn inside(self, primed: Primed) -> Result<(Arc<Core>, Client), Error> {
-        let Primed { sent, identity, token, outcomes, recipes, fixed, policy } = primed;
-        let parameters = Parameters::decide(&policy, &self.settings.bounds)
+        let Primed { sent, identity, token, outcomes, recipes, fixed, policy, rotates } = primed;
+        let parameters = policy::at_start(&policy, rotates, &self.manifest, &self.settings.bounds)
             .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
         let Some(client) = self.client.clone() else {
             return Err(Error::new(ErrorKind::Invalid, "VAULT_ADDR is not set any more"));
@@ -336,6 +345,7 @@ impl Start {
         let login = (!agent, !agent && !matches!(*identity, Identity::Token(_)));
         let machine = Server::machine(&self.settings, login, sent);
         let mut brain = Brain::new(machine, parameters, recipes.keys(), Some(identity));
+        brain.policy_known = policy != Found::Hidden;
         brain.prime(sent, token, outcomes);
         let changed = std::mem::take(&mut brain.changed);
         brain.news.clear();
