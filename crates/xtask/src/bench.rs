@@ -9,6 +9,7 @@
 
 mod applications;
 mod bare;
+mod credentials;
 mod decide;
 mod disk;
 mod load;
@@ -36,7 +37,8 @@ usage: cargo xtask bench [options]
   --seconds=N      length of each round (3)
   --rounds=N       rounds of each workload; the median counts (3)
   --keys=N         secrets in the store; reads and writes pick at random (100000)
-  --only=PART      server or applications, instead of both
+  --leases=N       leases that end at once (10000)
+  --only=PART      server, applications or credentials, instead of all three
   --binary=PATH    the server to measure, instead of a release build of this tree
 ";
 
@@ -52,16 +54,24 @@ struct Options {
     seconds: u64,
     rounds: usize,
     keys: u64,
+    leases: u64,
     only: Only,
     binary: Option<PathBuf>,
 }
 
-/// Which half is measured.
+/// Which part is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Only {
     Everything,
     Server,
     Applications,
+    Credentials,
+}
+
+impl Only {
+    fn has(self, part: Self) -> bool {
+        self == Self::Everything || self == part
+    }
 }
 
 /// Runs a role of the benchmark: without `--as`, builds both programs for release and starts the main role there.
@@ -96,8 +106,15 @@ fn release(args: &[String]) -> Result<()> {
 }
 
 fn parse(args: &[String]) -> Result<Options> {
-    let mut options =
-        Options { json: false, seconds: 3, rounds: 3, keys: 100_000, only: Only::Everything, binary: None };
+    let mut options = Options {
+        json: false,
+        seconds: 3,
+        rounds: 3,
+        keys: 100_000,
+        leases: 10_000,
+        only: Only::Everything,
+        binary: None,
+    };
     for arg in args {
         let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
         match name {
@@ -105,14 +122,16 @@ fn parse(args: &[String]) -> Result<Options> {
             "--seconds" => options.seconds = value.parse().context("--seconds is a whole number")?,
             "--rounds" => options.rounds = value.parse().context("--rounds is a whole number")?,
             "--keys" => options.keys = value.parse().context("--keys is a whole number")?,
+            "--leases" => options.leases = value.parse().context("--leases is a whole number")?,
             "--only" if value == "server" => options.only = Only::Server,
             "--only" if value == "applications" => options.only = Only::Applications,
+            "--only" if value == "credentials" => options.only = Only::Credentials,
             "--binary" => options.binary = Some(PathBuf::from(value)),
             _ => bail!("unknown option {arg}\n{USAGE}"),
         }
     }
-    if options.seconds == 0 || options.rounds == 0 || options.keys == 0 {
-        bail!("--seconds, --rounds and --keys are at least 1");
+    if [options.seconds, options.keys, options.leases].contains(&0) || options.rounds == 0 {
+        bail!("--seconds, --rounds, --keys and --leases are at least 1");
     }
     Ok(options)
 }
@@ -138,14 +157,17 @@ fn measure(options: &Options) -> Result<()> {
 fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
     let mut report = Report::new(options.keys, options.seconds, options.rounds);
     let mut server = Server::coffre(binary, dir)?;
-    if options.only != Only::Applications {
+    if options.only.has(Only::Server) {
         of_the_server(options, dir, &mut server, &mut report)?;
     }
-    if options.only != Only::Server {
+    if options.only.has(Only::Applications) {
         applications::measure(options, binary, &server, dir, &mut report)?;
     }
+    if options.only.has(Only::Credentials) {
+        credentials::measure(options, &mut server, dir, &mut report)?;
+    }
     drop(server);
-    if options.only != Only::Applications {
+    if options.only.has(Only::Server) {
         peer::all(options.keys.min(10_000), options.seconds, &mut report)?;
     }
     Ok(report)

@@ -52,6 +52,16 @@ pub(super) enum Work {
     Login {
         body: String,
     },
+    /// Reads of one path, each of which makes something: this many; 0 is until the time is over.
+    Make {
+        path: String,
+        count: u64,
+    },
+    /// Reads with a pause after each, for latencies of a server that has other things to do.
+    Calm {
+        keys: u64,
+        pause_ms: u64,
+    },
 }
 
 /// What came out of a round.
@@ -118,7 +128,7 @@ async fn drive(plan: Plan) -> Result<Figures> {
     let next = Rc::new(Cell::new(0));
     let start = SystemClock.boot();
     let end = match plan.work {
-        Work::Fill { .. } | Work::Tokens { .. } => Duration::MAX,
+        Work::Fill { .. } | Work::Tokens { .. } | Work::Make { count: 1.., .. } => Duration::MAX,
         _ => start + Duration::from_secs(plan.seconds),
     };
     let mut tasks = Vec::new();
@@ -168,35 +178,34 @@ impl Driver {
             }
             let took = SystemClock.boot().saturating_sub(sent);
             latencies.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+            if let Work::Calm { pause_ms, .. } = self.plan.work {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
         }
     }
 
     /// Writes the next request; false if the work is done.
     fn write_request(&mut self, request: &mut Vec<u8>) -> bool {
-        let (method, key, body) = match &self.plan.work {
-            Work::Read { keys } => ("GET", Some(self.dice.below(*keys)), ""),
-            Work::Write { keys } => ("POST", Some(self.dice.below(*keys)), SECRET),
-            Work::Fill { keys } => {
-                let number = self.next.replace(self.next.get() + 1);
-                if number >= *keys {
-                    return false;
-                }
-                ("POST", Some(number), SECRET)
-            }
-            Work::Tokens { count } => {
-                let number = self.next.replace(self.next.get() + 1);
-                if number >= *count {
-                    return false;
-                }
-                ("POST", None, TOKEN_BODY)
-            }
-            Work::Login { body } => ("POST", None, body.as_str()),
+        let (method, path, body) = match &self.plan.work {
+            Work::Read { keys } | Work::Calm { keys, .. } => ("GET", key_path(self.dice.below(*keys)), ""),
+            Work::Write { keys } => ("POST", key_path(self.dice.below(*keys)), SECRET),
+            Work::Fill { keys } => match self.number(*keys) {
+                Some(number) => ("POST", key_path(number), SECRET),
+                None => return false,
+            },
+            Work::Tokens { count } => match self.number(*count) {
+                Some(_) => ("POST", TOKENS.to_owned(), TOKEN_BODY),
+                None => return false,
+            },
+            Work::Login { body } => ("POST", LOGIN.to_owned(), body.as_str()),
+            Work::Make { path, count } => match self.number(if *count == 0 { u64::MAX } else { *count }) {
+                Some(_) => ("GET", path.clone(), ""),
+                None => return false,
+            },
         };
         request.clear();
         let Plan { address, token, .. } = &*self.plan;
         let login = matches!(self.plan.work, Work::Login { .. });
-        let other = if login { LOGIN } else { TOKENS };
-        let path = key.map_or_else(|| other.to_owned(), |key| format!("/v1/secret/data/bench/{key}"));
         let token = if !login { format!("X-Vault-Token: {token}\r\n") } else { String::new() };
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -204,6 +213,16 @@ impl Driver {
         let _ = write!(request, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{token}{length}\r\n{body}");
         true
     }
+
+    /// The next number of those that all connections share, if it is below the bound.
+    fn number(&self, bound: u64) -> Option<u64> {
+        let number = self.next.replace(self.next.get() + 1);
+        (number < bound).then_some(number)
+    }
+}
+
+fn key_path(key: u64) -> String {
+    format!("/v1/secret/data/bench/{key}")
 }
 
 /// A keep-alive connection; one request at a time.

@@ -1,7 +1,7 @@
 //! A child process and what the kernel says about it.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -27,6 +27,14 @@ impl Process {
     pub(super) fn kill(&mut self) -> Result<()> {
         self.0.kill().context("killing the server")?;
         self.0.wait().context("waiting for the server's end").map(drop)
+    }
+
+    /// Asks it to end in order (SIGINT) and waits for that.
+    pub(super) fn interrupt(&mut self) -> Result<()> {
+        let mut kill = Command::new("kill");
+        kill.arg("-INT").arg(self.0.id().to_string());
+        kill.status().context("sending a signal")?;
+        self.0.wait().context("waiting for a server's end").map(drop)
     }
 
     /// CPU time so far, user and system, all threads. Exact to a hundredth of a second.
@@ -72,8 +80,6 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     #[test]

@@ -202,7 +202,7 @@ pub(super) const fn mark(met: bool, sign: &'static str) -> &'static str {
 }
 
 /// The middle one; the mean of the middle two if there is no middle one.
-fn median<T>(items: &[T], value: impl Fn(&T) -> f64) -> f64 {
+pub(super) fn median<T>(items: &[T], value: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<f64> = items.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2).copied().unwrap_or(0.0);

@@ -121,7 +121,7 @@ pub(super) fn pause() {
 }
 
 /// A loopback address that was free a moment ago.
-fn free_address() -> Result<String> {
+pub(super) fn free_address() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("finding a free port")?;
     Ok(listener.local_addr()?.to_string())
 }

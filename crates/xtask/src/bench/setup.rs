@@ -61,8 +61,13 @@ pub(super) fn ready(server: &Server) -> Result<()> {
 
 /// A token with one policy, as an application has.
 pub(super) fn token(server: &Server) -> Result<String> {
-    call(server, "PUT", "/v1/sys/policies/acl/bench", Some(&json!({ "policy": POLICY })))?;
-    let body = json!({ "policies": ["bench"], "ttl": "2h", "no_default_policy": true });
+    token_of(server, "bench", POLICY)
+}
+
+/// A token with this policy alone.
+pub(super) fn token_of(server: &Server, name: &str, policy: &str) -> Result<String> {
+    call(server, "PUT", &format!("/v1/sys/policies/acl/{name}"), Some(&json!({ "policy": policy })))?;
+    let body = json!({ "policies": [name], "ttl": "2h", "no_default_policy": true });
     text(&call(server, "POST", "/v1/auth/token/create", Some(&body))?, "/auth/client_token")
 }
 
@@ -91,7 +96,8 @@ pub(super) fn body_of(server: &Server, method: &str, path: &str, body: Option<&s
     Ok(answer)
 }
 
-fn call(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+/// One request of the administrator; anything but a success is an error.
+pub(super) fn call(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let (status, answer) = exchange(&server.address, method, path, &server.root, &body)?;
     if !(200..300).contains(&status) {
