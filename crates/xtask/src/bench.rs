@@ -164,7 +164,7 @@ fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
         applications::measure(options, binary, &server, dir, &mut report)?;
     }
     if options.only.has(Only::Credentials) {
-        credentials::measure(options, &mut server, dir, &mut report)?;
+        credentials::measure(options, binary, &mut server, dir, &mut report)?;
     }
     drop(server);
     if options.only.has(Only::Server) {

@@ -110,6 +110,15 @@ pub(super) fn call(server: &Server, method: &str, path: &str, body: Option<&Valu
         .with_context(|| format!("{method} {path} answered something else than JSON"))
 }
 
+/// Whether a list has any entry.
+pub(super) fn lists(server: &Server, path: &str) -> Result<bool> {
+    match exchange(&server.address, "LIST", path, &server.root, "")? {
+        (200, _) => Ok(true),
+        (404, _) => Ok(false),
+        (status, answer) => bail!("LIST {path} answered {status}: {answer}"),
+    }
+}
+
 /// One request on a connection of its own.
 fn exchange(address: &str, method: &str, path: &str, token: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;

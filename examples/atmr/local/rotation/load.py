@@ -187,6 +187,8 @@ class Session:
         self.began, self.headers, self.cookie = time.time(), {}, ""
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
         self.connection, self.used = None, 0.0
+        # When the next request should have been sent, if that was decided: from then on its time is counted.
+        self.due: float | None = None
 
     def age(self) -> float:
         return time.time() - self.began
@@ -257,6 +259,7 @@ class Session:
     def ask(self, method: str, path: str, body=None, headers: dict | None = None, expected=(200,)):
         """One request: status, headers and JSON. What is not as expected is noted as failed."""
         tally, began = self.load.tally, time.monotonic()
+        due, self.due = self.due, None
         # gunicorn closes what was silent for two seconds.
         if self.connection is None or random.random() < 0.2 or began - self.used > SECOND:
             if self.connection:
@@ -274,7 +277,7 @@ class Session:
             tally.failed.append(f"{method} {path}: {type(error).__name__}: {error}")
             return 0, None, None
         self.used = time.monotonic()
-        tally.seconds.append(self.used - began)
+        tally.seconds.append(self.used - (began if due is None else due))
         if status not in expected:
             tally.failed.append(f"{method} {path}: {status} {raw[:160]!r}, token of {self.age():.1f} s")
             return status, found, None

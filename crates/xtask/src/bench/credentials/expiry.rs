@@ -16,8 +16,8 @@ use super::{TOKEN_POLICY, connection, role};
 
 /// Leases that end in a second, at least.
 const TARGET: f64 = 500.0;
-/// Long enough for all leases to be made within; what is left of it is waited for.
-const LIFE: Duration = Duration::from_secs(45);
+/// Leases that are made in a second, at the very least: they live long enough for that, and what is left is waited for.
+const SLOWEST: u64 = 150;
 /// How long the server may take to remove all.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Secrets that are read meanwhile.
@@ -28,22 +28,19 @@ const PASSWORD: &str = "of-the-stand-in";
 /// Both measurements, each over its own leases; a tenth as many are of the mount whose database is silent.
 pub(super) fn measure(server: &mut Server, leases: u64, report: &mut Report) -> Result<()> {
     let hopeless = leases.div_ceil(10);
+    let life = Duration::from_secs(10 + (leases + hopeless) / SLOWEST);
     let (alive, dead) = (Mock::start()?, Mock::start()?);
     for (mount, mock) in [("live", &alive), ("dead", &dead)] {
-        setup::call(
-            server,
-            "POST",
-            &format!("/v1/sys/mounts/{mount}"),
-            Some(&serde_json::json!({ "type": "database" })),
-        )?;
+        let body = serde_json::json!({ "type": "database" });
+        setup::call(server, "POST", &format!("/v1/sys/mounts/{mount}"), Some(&body))?;
         connection(server, mount, "mock", &mock.port, ("admin", PASSWORD), 4)?;
-        role(server, mount, "mock", "mock", LIFE.as_secs())?;
+        role(server, mount, "mock", "mock", life.as_secs())?;
     }
     let token = setup::token_of(server, "expiry", TOKEN_POLICY)?;
 
     note("leases that end");
-    make(server, &token, "live", leases)?;
-    let rate = end(server, (&alive, leases), |_| Ok(()))?;
+    let end = Leases::begin(life).make(server, &token, ("live", leases))?;
+    let rate = end.wait(server, (&alive, leases), |_| ())?;
     report.application(format!(
         "leases that end, {leases} at once, against a stand-in: {rate:>8.0} a second {} {TARGET:.0}",
         mark(rate >= TARGET, "≥")
@@ -51,15 +48,17 @@ pub(super) fn measure(server: &mut Server, leases: u64, report: &mut Report) -> 
 
     note("leases that end, beside requests and a database that does not answer");
     let calm = Plan { seconds: 5, ..reads(server) }.run_filled(server)?;
-    make(server, &token, "dead", hopeless)?;
-    make(server, &token, "live", leases)?;
+    let end = Leases::begin(life).make(server, &token, ("dead", hopeless))?.make(
+        server,
+        &token,
+        ("live", leases),
+    )?;
     dead.fall_silent();
     let seconds = whole(leases, rate);
     let mut busy = None;
-    let rate = end(server, (&alive, leases), |server| {
+    let rate = end.wait(server, (&alive, leases), |server| {
         let plan = Plan { seconds, ..reads(server) };
         busy = Some(thread::spawn(move || plan.run()));
-        Ok(())
     })?;
     let busy = busy.and_then(|thread| thread.join().ok()).context("the load generator's thread")??;
     report.application(format!(
@@ -76,43 +75,63 @@ pub(super) fn measure(server: &mut Server, leases: u64, report: &mut Report) -> 
     Ok(())
 }
 
-/// Makes so many leases of a mount.
-fn make(server: &Server, token: &str, mount: &str, count: u64) -> Result<()> {
-    let work = Work::Make { path: format!("/v1/{mount}/creds/mock"), count };
-    let plan =
-        Plan { address: server.address.clone(), connections: 16, seconds: 0, token: token.to_owned(), work };
-    let made = plan.run()?;
-    if made.seconds > LIFE.as_secs_f64() / 2.0 {
-        bail!("{count} leases took {:.0} s to make: some of them ended meanwhile", made.seconds);
-    }
-    Ok(())
+/// Leases that are over one after the other, in the order in which they were made.
+struct Leases {
+    life: Duration,
+    began: Duration,
 }
 
-/// Kills the server, waits until all leases are over, starts it again, and waits until all users of the mount are gone.
-/// How many in a second, from the first to the last.
-fn end(
-    server: &mut Server,
-    (mock, leases): (&Mock, u64),
-    meanwhile: impl FnOnce(&Server) -> Result<()>,
-) -> Result<f64> {
-    mock.forget();
-    server.process.kill()?;
-    let over = SystemClock.boot() + LIFE + Duration::from_secs(1);
-    while SystemClock.boot() < over {
-        pause();
+impl Leases {
+    fn begin(life: Duration) -> Self {
+        Self { life, began: SystemClock.boot() }
     }
-    server.again()?;
-    setup::unseal(server, &server.key)?;
-    meanwhile(server)?;
-    let patience = SystemClock.boot() + PATIENCE;
-    let all = usize::try_from(leases).unwrap_or(usize::MAX);
-    while mock.dropped() < all {
-        if SystemClock.boot() > patience {
-            bail!("after {PATIENCE:?} only {} of {all} leases have ended", mock.dropped());
+
+    /// Makes so many of a mount, while none of all has ended.
+    fn make(self, server: &Server, token: &str, (mount, count): (&str, u64)) -> Result<Self> {
+        let work = Work::Make { path: format!("/v1/{mount}/creds/mock"), count };
+        let address = server.address.clone();
+        Plan { address, connections: 16, seconds: 0, token: token.to_owned(), work }.run()?;
+        if SystemClock.boot().saturating_sub(self.began) + Duration::from_secs(1) > self.life {
+            bail!("leases live {:?}, and some ended before the last of {count} was made", self.life);
         }
-        pause();
+        Ok(self)
     }
-    Ok(per_second(mock))
+
+    /// Kills the server, waits until all are over, starts it again, and waits until all users of the mount are gone.
+    /// How many in a second, from the first to the last.
+    fn wait(
+        self,
+        server: &mut Server,
+        (mock, leases): (&Mock, u64),
+        meanwhile: impl FnOnce(&Server),
+    ) -> Result<f64> {
+        mock.forget();
+        server.process.kill()?;
+        let over = SystemClock.boot() + self.life + Duration::from_secs(1);
+        while SystemClock.boot() < over {
+            pause();
+        }
+        server.again()?;
+        setup::unseal(server, &server.key)?;
+        meanwhile(server);
+        let patience = SystemClock.boot() + PATIENCE;
+        let all = usize::try_from(leases).unwrap_or(usize::MAX);
+        while mock.dropped() < all {
+            if SystemClock.boot() > patience {
+                bail!("after {PATIENCE:?} only {} of {all} leases have ended", mock.dropped());
+            }
+            pause();
+        }
+        let rate = per_second(mock);
+        // The stand-in was told; and nothing is left of them here.
+        while setup::lists(server, "/v1/sys/leases/lookup/live/creds/mock")? {
+            if SystemClock.boot() > patience {
+                bail!("after {PATIENCE:?} there are still leases whose users are gone");
+            }
+            pause();
+        }
+        Ok(rate)
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

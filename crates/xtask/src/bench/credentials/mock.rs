@@ -1,9 +1,10 @@
 //! What speaks PostgreSQL's protocol and answers everything at once, so that what is measured is the server's own work.
 //! It counts the users that are dropped, and when; told to, it does not answer at all.
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,8 +22,16 @@ pub(super) struct Mock {
 #[derive(Default)]
 struct State {
     silent: AtomicBool,
-    /// When a user was dropped.
-    dropped: Mutex<Vec<Duration>>,
+    /// When a user was first dropped.
+    dropped: Mutex<Dropped>,
+}
+
+/// One that is dropped a second time counts once.
+#[derive(Default)]
+struct Dropped {
+    seen: HashSet<String>,
+    first: Duration,
+    last: Duration,
 }
 
 impl Mock {
@@ -43,24 +52,18 @@ impl Mock {
 
     /// How many users were dropped.
     pub(super) fn dropped(&self) -> usize {
-        self.with(|dropped| dropped.len())
+        self.state.dropped().seen.len()
     }
 
     /// Seconds from the first to the last user that was dropped.
     pub(super) fn spread(&self) -> f64 {
-        self.with(|dropped| match (dropped.first(), dropped.last()) {
-            (Some(first), Some(last)) => last.saturating_sub(*first).as_secs_f64(),
-            _ => 0.0,
-        })
+        let dropped = self.state.dropped();
+        dropped.last.saturating_sub(dropped.first).as_secs_f64()
     }
 
     /// Begins to count anew.
     pub(super) fn forget(&self) {
-        self.with(Vec::clear);
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Vec<Duration>) -> T) -> T {
-        act(&mut self.state.dropped.lock().unwrap_or_else(PoisonError::into_inner))
+        *self.state.dropped() = Dropped::default();
     }
 }
 
@@ -107,9 +110,21 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> std::io::Result<()> 
 }
 
 impl State {
+    fn dropped(&self) -> MutexGuard<'_, Dropped> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hear(&self, sql: &str) {
-        if sql.contains("DROP ROLE") {
-            self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(SystemClock.boot());
+        if !sql.contains("DROP ROLE") {
+            return;
+        }
+        let now = SystemClock.boot();
+        let mut dropped = self.dropped();
+        if dropped.seen.is_empty() {
+            dropped.first = now;
+        }
+        if dropped.seen.insert(sql.to_owned()) {
+            dropped.last = now;
         }
     }
 }

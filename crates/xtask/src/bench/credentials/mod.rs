@@ -1,7 +1,8 @@
 //! Credentials that the server makes for somebody: how fast beside a plain client of the same PostgreSQL that sends the
-//! same statements, and how fast they end.
+//! same statements, how fast they end, and what the sample's clients feel of rotations.
 
 mod expiry;
+mod felt;
 mod mock;
 mod plain;
 mod postgres;
@@ -27,12 +28,20 @@ const MOUNT: &str = "database";
 const TOKEN_POLICY: &str = "path \"+/creds/*\" { capabilities = [\"read\"] }";
 
 /// Measures all of it into the report.
-pub(super) fn measure(options: &Options, server: &mut Server, dir: &Path, report: &mut Report) -> Result<()> {
+pub(super) fn measure(
+    options: &Options,
+    binary: &Path,
+    server: &mut Server,
+    dir: &Path,
+    report: &mut Report,
+) -> Result<()> {
     match Postgres::start(dir)? {
         Some(database) => making(options, server, &database, report)?,
         None => report.application("dynamic credentials: skipped, PostgreSQL is not installed".to_owned()),
     }
-    expiry::measure(server, options.leases, report)
+    expiry::measure(server, options.leases, report)?;
+    server.process.kill()?;
+    felt::measure(options, binary, report)
 }
 
 /// Users made and removed in turns with the plain client.
@@ -46,8 +55,16 @@ fn making(options: &Options, server: &Server, database: &Postgres, report: &mut 
         role(server, MOUNT, &name, &name, 24 * 3600)?;
         let plain = Plain::open(database, clients)?;
         let mut rounds = Vec::new();
-        for _ in 0..options.rounds {
-            rounds.push(Round::of(options, server, database, &plain, (&name, &token, clients))?);
+        let side = Side { options, server, database, name: &name, token: &token, clients };
+        for number in 0..options.rounds {
+            // Each is first as often as the other: the database's tables grow.
+            let early = if number % 2 == 0 { Some(of_plain(options, &plain)?) } else { None };
+            let ours = side.run()?;
+            let theirs = match early {
+                Some(early) => early,
+                None => of_plain(options, &plain)?,
+            };
+            rounds.push(Round { made: (ours.0, theirs.0), removed: (ours.1, theirs.1) });
         }
         line(report, "made", clients, &rounds, |round| round.made);
         line(report, "removed", clients, &rounds, |round| round.removed);
@@ -61,35 +78,46 @@ struct Round {
     removed: (f64, f64),
 }
 
-impl Round {
-    fn of(
-        options: &Options,
-        server: &Server,
-        database: &Postgres,
-        plain: &Plain,
-        (name, token, clients): (&str, &str, usize),
-    ) -> Result<Self> {
-        let plain_made = plain.make(&creation(), options.seconds)?;
-        let plain_removed = plain.remove()?;
+/// Made and removed in a second by the plain client.
+fn of_plain(options: &Options, plain: &Plain) -> Result<(f64, f64)> {
+    Ok((plain.make(&creation(), options.seconds)?, plain.remove()?))
+}
+
+/// Our side of a round.
+struct Side<'a> {
+    options: &'a Options,
+    server: &'a Server,
+    database: &'a Postgres,
+    name: &'a str,
+    token: &'a str,
+    clients: usize,
+}
+
+impl Side<'_> {
+    /// Made and removed in a second. It is looked whether the database has them, and has them no more.
+    fn run(&self) -> Result<(f64, f64)> {
+        let Self { server, database, name, .. } = self;
         let plan = Plan {
             address: server.address.clone(),
-            connections: clients,
-            seconds: options.seconds,
-            token: token.to_owned(),
+            connections: self.clients,
+            seconds: self.options.seconds,
+            token: self.token.to_owned(),
             work: Work::Make { path: format!("/v1/{MOUNT}/creds/{name}"), count: 0 },
         };
         let figures = plan.run()?;
-        if database.users("v-")? != figures.requests {
-            bail!("{} users are there after {} answers", database.users("v-")?, figures.requests);
+        let there = database.users("v-")?;
+        if there != figures.requests {
+            bail!("{there} users are there after {} answers", figures.requests);
         }
         let start = SystemClock.boot();
         let below = format!("/v1/sys/leases/revoke-prefix/{MOUNT}/creds/{name}");
         setup::call(server, "POST", &below, Some(&json!({ "sync": true })))?;
         let removed = rate(figures.requests, start);
-        if database.users("v-")? != 0 {
-            bail!("{} users are left after their leases were revoked", database.users("v-")?);
+        let left = database.users("v-")?;
+        if left != 0 {
+            bail!("{left} users are left after their leases were revoked");
         }
-        Ok(Self { made: (figures.per_second(), plain_made), removed: (removed, plain_removed) })
+        Ok((figures.per_second(), removed))
     }
 }
 
