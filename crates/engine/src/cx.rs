@@ -9,7 +9,7 @@ use coffre_api::{Refusal, VaultPath};
 use coffre_barrier::{ReadView, View};
 use coffre_policy::{Caller, Subject};
 use coffre_secret::SecretText;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::login::LoginGuard;
 use crate::mount::{Mount, MountFacts, Resolved};
@@ -129,7 +129,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Makes read-modify-write on one name exclusive within this mount. Take one lock at a time.
-    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
+    pub async fn lock(&self, name: &str) -> OwnedRwLockWriteGuard<()> {
         self.resolved.mount().locks().lock(name).await
     }
 }
@@ -198,7 +198,7 @@ impl<'a> MountCx<'a> {
 
     /// Makes read-modify-write on one name exclusive within this mount, also against requests. Take one lock at a
     /// time.
-    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
+    pub async fn lock(&self, name: &str) -> OwnedRwLockWriteGuard<()> {
         self.mount.locks().lock(name).await
     }
 }

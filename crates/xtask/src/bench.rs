@@ -141,36 +141,36 @@ fn measure(options: &Options) -> Result<()> {
     // On the disk that also holds the build, never in a temporary file system: flushes must be real.
     let dir = workspace::root().join(format!("target/bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    let measured = all(options, binary, &dir);
+    let mut report = Report::new(options.keys, options.seconds, options.rounds);
+    let measured = all(options, binary, &dir, &mut report);
     if measured.is_ok() {
         std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
     }
-    let report = measured.with_context(|| format!("the server's files and log are in {}", dir.display()))?;
+    // Also after a failure: what was measured before it holds.
     if options.json {
         println!("{}", report.json())
     } else {
         println!("{}", report.table())
     }
-    Ok(())
+    measured.with_context(|| format!("the server's files and log are in {}", dir.display()))
 }
 
-fn all(options: &Options, binary: &Path, dir: &Path) -> Result<Report> {
-    let mut report = Report::new(options.keys, options.seconds, options.rounds);
+fn all(options: &Options, binary: &Path, dir: &Path, report: &mut Report) -> Result<()> {
     let mut server = Server::coffre(binary, dir)?;
     if options.only.has(Only::Server) {
-        of_the_server(options, dir, &mut server, &mut report)?;
+        of_the_server(options, dir, &mut server, report)?;
     }
     if options.only.has(Only::Applications) {
-        applications::measure(options, binary, &server, dir, &mut report)?;
+        applications::measure(options, binary, &server, dir, report)?;
     }
     if options.only.has(Only::Credentials) {
-        credentials::measure(options, binary, &mut server, dir, &mut report)?;
+        credentials::measure(options, binary, &mut server, dir, report)?;
     }
     drop(server);
     if options.only.has(Only::Server) {
-        peer::all(options.keys.min(10_000), options.seconds, &mut report)?;
+        peer::all(options.keys.min(10_000), options.seconds, report)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 fn of_the_server(options: &Options, dir: &Path, server: &mut Server, report: &mut Report) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use coffre_api::Refusal;
 use coffre_barrier::ViewBatch;
-use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 use super::members::{join, leave};
 use super::model::{AliasRecord, EntityRecord, Facts, Member, Named};
@@ -42,7 +42,7 @@ pub(crate) struct Bound {
 }
 
 /// Keeps an alias with its entity.
-pub(crate) type Held = Option<(OwnedRwLockReadGuard<()>, OwnedMutexGuard<()>)>;
+pub(crate) type Held = Option<(OwnedRwLockReadGuard<()>, OwnedRwLockWriteGuard<()>)>;
 
 impl Bound {
     /// The entity, what lands with the token, and what is to be kept until then.

@@ -6,7 +6,7 @@
 use coffre_ambient::Wall;
 use coffre_api::Refusal;
 use coffre_api::sys::leases::LeaseShown;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::record::{SPENT, TokenKey, TokenRecord};
 use super::store::{LiveToken, TokenStore};
@@ -16,7 +16,7 @@ use crate::stored;
 
 /// While this is held the token is not revoked.
 pub(crate) struct Held {
-    _lock: OwnedMutexGuard<()>,
+    _lock: OwnedRwLockReadGuard<()>,
     /// Whether the request under way is its last.
     pub(crate) spent: bool,
 }
@@ -34,9 +34,10 @@ impl LiveToken {
 }
 
 impl TokenStore {
-    /// Keeps a token from being revoked while something is hung onto it; `None` if it is gone or revoked.
+    /// Keeps a token from being revoked while something is hung onto it; `None` if it is gone or revoked. Many may hold it
+    /// at the same time: what they write is not the token's record, and their commits go to the disk together.
     pub(crate) async fn hold(&self, key: TokenKey) -> Result<Option<Held>, Refusal> {
-        let lock = self.locks.lock(&key.hex()).await;
+        let lock = self.locks.share(&key.hex()).await;
         let record = self.record(key).await?.filter(|record| !record.revoked);
         Ok(record.map(|record| Held { _lock: lock, spent: record.num_uses == SPENT }))
     }

@@ -5,7 +5,7 @@ use coffre_api::Refusal;
 use coffre_barrier::{ReadView, View, ViewBatch};
 use coffre_engine::{Cx, storage};
 use coffre_policy::Existence;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::model::{Config, secret_key};
 use super::record::{Record, State};
@@ -17,7 +17,7 @@ pub(super) struct Exclusive<'a> {
     view: &'a View,
     path: &'a str,
     now: Wall,
-    guard: OwnedMutexGuard<()>,
+    guard: OwnedRwLockWriteGuard<()>,
 }
 
 impl<'a> Exclusive<'a> {

@@ -28,7 +28,7 @@ const PASSWORD: &str = "of-the-stand-in";
 /// Both measurements, each over its own leases; a tenth as many are of the mount whose database is silent.
 pub(super) fn measure(server: &mut Server, leases: u64, report: &mut Report) -> Result<()> {
     let hopeless = leases.div_ceil(10);
-    let life = Duration::from_secs(10 + (leases + hopeless) / SLOWEST);
+    let life = Duration::from_secs(20 + (leases + hopeless) / SLOWEST);
     let (alive, dead) = (Mock::start()?, Mock::start()?);
     for (mount, mock) in [("live", &alive), ("dead", &dead)] {
         let body = serde_json::json!({ "type": "database" });
