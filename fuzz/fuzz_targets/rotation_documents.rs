@@ -205,6 +205,6 @@ fn ring(bytes: &[u8]) {
     let _public = ring.public_half(&form);
     let facts = Facts::parse(&serde_json::to_vec(&written).expect("a document"));
     if let Ok(facts) = facts {
-        assert_eq!(facts.active, ring.active().map(|key| key.generation), "two readers disagree");
+        assert_eq!(facts.active, ring.active().map(|key| key.generation()), "two readers disagree");
     }
 }

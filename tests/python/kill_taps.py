@@ -27,6 +27,7 @@ RENEWED, UNPROVEN = "the record, claim renewed", "the record, with what is missi
 LISTED = "acknowledgements are read"
 DATE = re.compile(r"(date: )([^\r]+)", re.I)
 HEAD = re.compile(r"content-length:\s*(\d+)", re.I)
+CHUNKED = re.compile(r"transfer-encoding:\s*chunked", re.I)
 
 
 class Trap:
@@ -246,8 +247,22 @@ class Messages:
                 return None
         head, _, self.rest = self.rest.partition(b"\r\n\r\n")
         text = head.decode("latin-1") + "\r\n\r\n"
+        if CHUNKED.search(text):
+            return text, self._chunks()
         length = HEAD.search(text)
         return text, self._take(int(length[1]) if length else 0)
+
+    def _chunks(self) -> bytes:
+        """A body in chunks, which stays as it is: other servers answer so when it is long. Trailers are none."""
+        body, size = b"", -1
+        while size:
+            while b"\r\n" not in self.rest:
+                if not self._more():
+                    return body
+            line = self.rest.partition(b"\r\n")[0]
+            size = int(line, 16)
+            body += self._take(len(line) + 2 + size + 2)
+        return body
 
     def _take(self, count: int) -> bytes:
         while len(self.rest) < count and self._more():
