@@ -528,7 +528,8 @@ def rotate(cell: Cell, beside: bool = False) -> None:
         (cell.directory / "input").write_text(cell.new)
         cell.person("provide", cell.target)
     else:
-        cell.person("now", cell.target)
+        # An engine that finds just then that the active one does not work stops it; it is asked for again.
+        assert until(lambda: "HALT" not in cell.person("now", cell.target, code=None), 30), record_of(cell)
     with contextlib.nullcontext() if beside else engine(cell, "rotates"):
         assert until(lambda: record_of(cell)["active"] > before, 60), record_of(cell)
         if cell.kind != "external":

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coffre_ambient::{Clock, Wall};
 use coffre_rotate::{Rotator, StateFile};
-use coffre_rotation::{HaltCode, Kind, Phase};
+use coffre_rotation::{EventKind, HaltCode, Kind, Phase};
 
 use crate::memory::{Fault, MINUTE, MemoryKv};
 use crate::outside::document_works;
@@ -83,6 +83,12 @@ async fn a_server_that_was_restored_is_seen_and_nothing_is_downgraded() {
         let halt = stage.record().halt.expect("it stands still");
         assert_eq!(halt.code, HaltCode::Downgrade, "{kind:?}: {halt:?}");
         assert_eq!(*stage.world.lock().unwrap(), world, "{kind:?}: the outside was touched");
+        // The history was restored as well: what has happened since is written, by the engine that had written more.
+        engine.resume(&name(), true).await.unwrap();
+        let _ = engine.drive(&name(), 20).await;
+        let (events, whole) = engine.history(&name(), 1_000).await.unwrap();
+        assert!(whole, "{kind:?}: the chain is broken");
+        assert!(events.iter().any(|event| event.what.event == EventKind::EpochReset), "{kind:?}");
     }
 }
 
