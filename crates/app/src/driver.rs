@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
-use coffre_client::Client;
+use coffre_client::{Client, Refusals};
 use coffre_rotation::Statement;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -48,7 +48,9 @@ pub(crate) async fn run(
         core.engines.server().map(|server| Acks::new(consumer::id(&core, &server.settings), &parameters));
     let look = Look::after(core.clock.boot(), &parameters, known);
     let (logging_in, targets, draining) = (false, Vec::new(), Vec::new());
-    let mut driver = Driver { core, brain, client, calls, aloft, logging_in, acks, look, targets, draining };
+    let refusals = Refusals::default();
+    let mut driver =
+        Driver { core, brain, client, calls, aloft, logging_in, refusals, acks, look, targets, draining };
     let mut timer = Timer::new();
     let first = {
         let brain = Arc::clone(&driver.brain);
@@ -100,6 +102,7 @@ struct Driver {
     aloft: HashMap<FlightId, AbortHandle>,
     /// Whether a login is on its way; the identity is with it.
     logging_in: bool,
+    refusals: Refusals,
     acks: Option<Acks>,
     /// When the policy is read again.
     look: Look,
@@ -329,8 +332,13 @@ impl Driver {
                 self.aloft.remove(&flight);
                 Some(Event::LeaseRenewed { flight, outcome })
             }
-            Done::LoggedIn { identity, outcome } => {
+            Done::LoggedIn { identity, outcome, wrong } => {
                 self.logging_in = false;
+                match identity.guessable().filter(|_| wrong) {
+                    Some(secret) => self.refusals.refused(secret, self.core.clock.boot()),
+                    None if outcome.is_ok() => self.refusals.accepted(),
+                    None => {}
+                }
                 if let Some(server) = self.core.engines.server() {
                     server.opened(&identity);
                 }
@@ -406,6 +414,12 @@ impl Driver {
         None
     }
 
+    /// Whether the identity's secret was refused so often that the next try would bring the role nearer to its lock.
+    fn refused_before(&self, brain: &Brain) -> bool {
+        let secret = brain.identity.as_ref().and_then(|identity| identity.guessable());
+        secret.is_some_and(|secret| self.refusals.wait(secret, self.core.clock.boot()).is_some())
+    }
+
     /// The commands that ask the server.
     fn call(&mut self, brain: &mut Brain, command: Command<Contained>) -> Option<Event<Contained>> {
         match command {
@@ -418,6 +432,9 @@ impl Driver {
             Command::RenewLease { flight, lease, increment, token, .. } => {
                 let client = self.client_of(brain, token);
                 self.fly(flight, perform::renew_lease(client, flight, lease, increment));
+            }
+            Command::Login { .. } if self.refused_before(brain) => {
+                return Some(Event::LoggedIn { outcome: Err(LoginFailed::Refused) });
             }
             Command::Login { .. } => match brain.identity.take() {
                 Some(identity) => {

@@ -28,6 +28,8 @@ pub(crate) enum Done {
     LoggedIn {
         identity: Box<Identity>,
         outcome: Result<(Arc<SecretText>, TokenGrant), LoginFailed>,
+        /// The server says that what the identity knows is not right.
+        wrong: bool,
     },
     LookedUp {
         generation: Generation,
@@ -152,7 +154,9 @@ pub(crate) async fn renew_lease(
 
 /// Logs in. The identity comes back: a wrapped secret_id is opened once and kept.
 pub(crate) async fn login(client: Client, mut identity: Box<Identity>) -> Done {
-    let outcome = match identity.client(&client).await {
+    let answer = identity.client(&client).await;
+    let wrong = answer.as_ref().is_err_and(|error| error.status() == Some(400));
+    let outcome = match answer {
         Ok(LoggedIn { auth: Some(auth), .. }) => {
             let grant = grant_of(&auth);
             Ok((Arc::new(auth.client_token), grant))
@@ -171,7 +175,7 @@ pub(crate) async fn login(client: Client, mut identity: Box<Identity>) -> Done {
             }
         }
     };
-    Done::LoggedIn { identity, outcome }
+    Done::LoggedIn { identity, outcome, wrong }
 }
 
 /// What a login or a renewal says of the token. Vault says 0 for one that does not end.

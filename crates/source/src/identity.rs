@@ -131,6 +131,16 @@ impl Identity {
         })
     }
 
+    /// What a server counts wrong tries of, to lock the role or the user: AppRole's secret_id, a user's password.
+    #[must_use]
+    pub const fn guessable(&self) -> Option<&SecretText> {
+        match self {
+            Self::AppRole { secret_id: Some(SecretId::Plain(secret)), .. }
+            | Self::Userpass { password: secret, .. } => Some(secret),
+            _ => None,
+        }
+    }
+
     async fn log_in(&mut self, client: &Client) -> Result<Got, Error> {
         match self {
             Self::Token(token) => Ok(Got::Theirs(client.with_token(token.duplicate()))),

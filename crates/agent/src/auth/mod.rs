@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_ambient::{Clock, Entropy};
-use coffre_client::{Auth, Client, Error, ErrorKind, login, token, wrapping};
+use coffre_client::{Auth, Client, Error, ErrorKind, Refusals, login, token, wrapping};
 use coffre_secret::SecretText;
 
 use crate::config::{AppRole, Config, ConfigError, Kubernetes, Method, SecretIdFile, Server};
@@ -56,6 +56,7 @@ pub struct Authenticator {
     own: OwnSecret,
     /// Opened from a wrapping token, or read from a file that was removed.
     kept: Option<SecretText>,
+    refusals: Refusals,
     clock: Arc<dyn Clock>,
 }
 
@@ -94,7 +95,14 @@ impl Authenticator {
             }
             _ => OwnSecret::none(Arc::clone(&clock), entropy),
         };
-        Ok(Self { method: config.auth.clone(), client, own, kept: None, clock })
+        Ok(Self {
+            method: config.auth.clone(),
+            client,
+            own,
+            kept: None,
+            refusals: Refusals::default(),
+            clock,
+        })
     }
 
     /// Whether the token was made for this agent, so that the agent renews and ends it.
@@ -165,7 +173,10 @@ impl Authenticator {
             (None, Some(_)) => return Err(NoLogin::Refused(refused.unwrap_or_default())),
             (None, None) => None,
         };
-        let result = login::approle(&self.client, &role.mount, &role_id, secret_id.as_ref()).await;
+        let result = match self.waits(role, secret_id.as_ref()) {
+            Some(wait) => Err(wait),
+            None => self.approle_with(&role.mount, &role_id, secret_id.as_ref()).await,
+        };
         if result.is_ok()
             && let Some(file) =
                 role.secret_id.as_ref().filter(|file| file.remove && file.wrapped_at.is_none())
@@ -175,7 +186,35 @@ impl Authenticator {
         // What was opened once is kept in memory: it may be good for more than one login.
         let removed = role.secret_id.as_ref().is_some_and(|file| file.remove || file.wrapped_at.is_some());
         self.kept = secret_id.filter(|_| removed);
+        result
+    }
+
+    async fn approle_with(
+        &mut self,
+        mount: &str,
+        role_id: &SecretText,
+        secret_id: Option<&SecretText>,
+    ) -> Result<Auth, NoLogin> {
+        let result = login::approle(&self.client, mount, role_id, secret_id).await;
+        match &result {
+            Ok(_) => self.refusals.accepted(),
+            Err(error) if error.status() == Some(400) => {
+                self.refusals.refused(secret_id.unwrap_or(role_id), self.clock.boot());
+            }
+            Err(_) => {}
+        }
         result.map_err(no_login)
+    }
+
+    /// Why this secret_id is not sent now.
+    fn waits(&self, role: &AppRole, secret_id: Option<&SecretText>) -> Option<NoLogin> {
+        let wait = self.refusals.wait(secret_id?, self.clock.boot())?;
+        let place = role.secret_id.as_ref().map_or_else(String::new, |file| file.file.display().to_string());
+        Some(NoLogin::Refused(format!(
+            "the server has refused this secret_id; it is tried again in {} minutes, since more tries would lock the role \
+             for everybody. Another one in {place} is tried at once",
+            wait.as_secs().div_ceil(60)
+        )))
     }
 
     /// The secret_id of the configured file.
