@@ -180,6 +180,20 @@ def test_without_permission_everything_goes_on(agent, prepared):
         prepared.client().sys.create_or_update_policy("atmr-api", POLICY)
 
 
+def test_an_agent_that_may_not_see_the_policy_keeps_what_rotates_for_no_longer_than_any_rotation_waits(agent, prepared):
+    prepared.client().sys.create_or_update_policy("atmr-api", POLICY + 'path "atmr/data/prod/_rot/policy" { capabilities = ["deny"] }')
+    try:
+        credential(prepared, 7, 4, "first")
+        agent.extra = process(agent)
+        agent.start()
+        heard(prepared, "web", 7, 4, False)
+        kept = {entry["path"]: entry["hard"] for entry in agent.health()[1]["entries"]}
+        assert kept[f"atmr/data/prod/{PATH}"] == 60, "not the hour that it was told"
+        assert "does not let the agent read _rot/policy" in agent.text()
+    finally:
+        prepared.client().sys.create_or_update_policy("atmr-api", POLICY)
+
+
 MANIFEST = """
 app = "atmr"
 environments = ["dev", "prod"]

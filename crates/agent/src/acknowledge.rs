@@ -17,10 +17,13 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::document::Document;
-use crate::store::Store;
+use crate::store::{Peek, Store};
 
-/// The policy is not read more often.
+/// The policy is read again each `soft_ttl`, within these bounds.
+const SOONEST: Duration = Duration::from_secs(1);
 const POLICY: Duration = Duration::from_secs(60);
+/// What any rotation waits at least before it counts on everybody to have a new value, whatever the policy says.
+const LEAST: Duration = Duration::from_secs(60);
 /// Sleeps are not longer.
 const LONGEST: Duration = Duration::from_secs(60);
 /// More environments than this are not spoken to.
@@ -97,7 +100,7 @@ pub async fn run(voice: Voice, store: Store) {
             rooms.entry(place.clone()).or_default().speak(&place, &said.all, &store).await;
         }
         let now = store.clock().boot();
-        let wake = rooms.values().filter_map(|room| room.speaker.wake_at()).min();
+        let wake = rooms.values().flat_map(|room| [room.speaker.wake_at(), room.look_at()]).flatten().min();
         let wait = wake.map_or(LONGEST, |at| at.saturating_sub(now)).min(LONGEST);
         tokio::select! {
             changed = news.changed() => if changed.is_err() { return },
@@ -118,6 +121,8 @@ fn place(path: &str) -> Option<(&str, Target)> {
 /// One environment.
 struct Room {
     policy: RotPolicy,
+    /// Whether the policy was ever read here.
+    seen: bool,
     asked: Option<Duration>,
     speaker: Speaker<Key>,
 }
@@ -126,20 +131,23 @@ impl Default for Room {
     fn default() -> Self {
         let policy = RotPolicy::default();
         let speaker = Speaker::new(policy.soft_ttl, policy.max_stale);
-        Self { policy, asked: None, speaker }
+        Self { policy, seen: false, asked: None, speaker }
     }
 }
 
 impl Room {
-    async fn speak(&mut self, place: &str, all: &BTreeMap<Key, Statement>, store: &Store) {
-        self.read_policy(place, store).await;
-        let here = all.iter().filter_map(|(key, statement)| {
+    async fn speak<'a>(&mut self, place: &str, all: &'a BTreeMap<Key, Statement>, store: &Store) {
+        let here = |(key, statement): (&'a Key, &'a Statement)| {
             let (own, target) = self::place(&key.1)?;
-            let rotates = *statement != Statement { epoch: 0, in_use: 0, ..*statement };
-            (own == place && (rotates || self.policy.schedules.contains_key(&target)))
-                .then_some((key, statement))
+            (own == place).then_some((key, target, statement))
+        };
+        let rotates = |statement: &Statement| *statement != Statement { epoch: 0, in_use: 0, ..*statement };
+        let here: Vec<_> = all.iter().filter_map(here).collect();
+        self.read_policy(place, here.iter().any(|(.., statement)| rotates(statement)), store).await;
+        let here = here.into_iter().filter(|(_, target, statement)| {
+            rotates(statement) || self.policy.schedules.contains_key(target)
         });
-        let here: BTreeMap<&Key, &Statement> = here.collect();
+        let here: BTreeMap<&Key, &Statement> = here.map(|(key, _, statement)| (key, statement)).collect();
         self.speaker.forget(|key| !here.contains_key(key));
         let all =
             here.into_iter().map(|(key, statement)| (key.clone(), consumer::id(&key.0, None), *statement));
@@ -180,17 +188,41 @@ impl Room {
         }
     }
 
-    /// Nobody has to be allowed to read it: then its defaults stand.
-    async fn read_policy(&mut self, place: &str, store: &Store) {
+    /// A shorter policy is known before a rotation reckons with it: after the `soft_ttl` that held before.
+    fn interval(&self) -> Duration {
+        self.policy.soft_ttl.clamp(SOONEST, POLICY)
+    }
+
+    fn look_at(&self) -> Option<Duration> {
+        self.asked.map(|asked| asked.saturating_add(self.interval()))
+    }
+
+    /// Nobody has to be allowed to read it: then its defaults stand, but what rotates is kept no longer than any rotation
+    /// waits, since the policy may be shorter.
+    async fn read_policy(&mut self, place: &str, rotates: bool, store: &Store) {
         let now = store.clock().boot();
-        if self.asked.is_some_and(|asked| now < asked.saturating_add(POLICY)) {
+        if self.asked.is_some_and(|asked| now < asked.saturating_add(self.interval())) {
             return;
         }
         self.asked = Some(now);
-        let Some(document) = store.peek(&format!("{place}/{}", paths::POLICY)).await else { return };
+        let document = match store.peek(&format!("{place}/{}", paths::POLICY)).await {
+            Peek::There(document) => document,
+            Peek::Denied if rotates && !self.seen => {
+                tracing::warn!(
+                    place,
+                    keeps = LEAST.as_secs_f64(),
+                    "the server does not let the agent read _rot/policy, which says how long values that rotate may be kept; \
+                     until its role may read it, they are kept for so many seconds only"
+                );
+                store.bound(place, LEAST).await;
+                return;
+            }
+            Peek::Denied | Peek::Nothing => return,
+        };
         // EXPOSE: a policy holds no secret.
         match RotPolicy::parse(document.expose_data().as_bytes()) {
             Ok(policy) => {
+                self.seen = true;
                 store.bound(place, policy.max_stale).await;
                 self.speaker.set_bounds(policy.soft_ttl, policy.max_stale);
                 self.policy = policy;

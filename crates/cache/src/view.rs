@@ -68,6 +68,8 @@ pub struct EntryView {
     pub state: State,
     /// Time since its value was last confirmed, though it may be wiped.
     pub age: Option<Duration>,
+    /// The age from which it is not used.
+    pub hard: Duration,
     /// The largest epoch seen.
     pub epoch: Option<u64>,
     /// Version of KV 2 of the held document.
@@ -95,6 +97,7 @@ impl<V: Clone> Machine<V> {
             entry,
             state: known.state(now, &self.tokens),
             age: known.validated_at.map(|at| now.saturating_sub(at)),
+            hard: known.parameters.hard,
             epoch: known.epoch,
             version: held.and_then(|held| held.revision.version),
             lease_ttl: lease.map(|lease| lease.end.saturating_sub(now)),

@@ -93,6 +93,16 @@ pub struct Report {
     pub hits: u64,
 }
 
+/// What a look past the cache found.
+pub enum Peek {
+    /// The document.
+    There(Arc<Document>),
+    /// The token may not read it.
+    Denied,
+    /// It is not there, or nobody answered.
+    Nothing,
+}
+
 enum Ask {
     Get { path: String, reply: oneshot::Sender<Result<Got, Refusal>> },
     Touch { path: String },
@@ -166,12 +176,13 @@ impl Store {
         let _ = self.asks.send(Ask::Bound { prefix: prefix.to_owned(), most }).await;
     }
 
-    /// Reads a path once, past the cache: for what need not be there. `None` whatever the reason.
-    pub async fn peek(&self, path: &str) -> Option<Arc<Document>> {
-        let token = self.tokens.borrow().token.clone()?;
+    /// Reads a path once, past the cache: for what need not be there.
+    pub async fn peek(&self, path: &str) -> Peek {
+        let Some(token) = self.tokens.borrow().token.clone() else { return Peek::Nothing };
         match flight::fetch(self.client.with_token(token.duplicate()), path.to_owned()).await {
-            Outcome::Fetched(fetched) => Some(fetched.value),
-            _ => None,
+            Outcome::Fetched(fetched) => Peek::There(fetched.value),
+            Outcome::Denied => Peek::Denied,
+            _ => Peek::Nothing,
         }
     }
 
