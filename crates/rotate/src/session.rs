@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffre_ambient::Clock;
-use coffre_client::{Client, Error};
+use coffre_client::{Client, Error, Refusals};
 use coffre_source::identity::Identity;
 
 use crate::ClientKv;
@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_secs(5);
 /// over.
 pub struct Session {
     base: Client,
-    identity: tokio::sync::Mutex<Identity>,
+    identity: tokio::sync::Mutex<(Identity, Refusals)>,
     current: Arc<Mutex<Client>>,
     clock: Arc<dyn Clock>,
     /// When to log in again, in the clock's time since boot; `None`: the token is somebody else's, who renews it.
@@ -35,7 +35,7 @@ impl Session {
         let due = due(&logged_in, &*clock);
         Ok(Self {
             base,
-            identity: tokio::sync::Mutex::new(identity),
+            identity: tokio::sync::Mutex::new((identity, Refusals::default())),
             current: Arc::new(Mutex::new(logged_in.client)),
             clock,
             due: Mutex::new(due),
@@ -77,19 +77,25 @@ impl Session {
         if self.wait() != Some(Duration::ZERO) {
             return;
         }
-        let mut identity = self.identity.lock().await;
+        let (identity, refusals) = &mut *self.identity.lock().await;
         if self.wait() != Some(Duration::ZERO) {
             return;
         }
         let due = match identity.client(&self.base).await {
             Ok(logged_in) => {
+                refusals.accepted();
                 let due = due(&logged_in, &*self.clock);
                 *self.current.lock().unwrap_or_else(PoisonError::into_inner) = logged_in.client;
                 due
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot log in again; it is tried again soon");
-                Some(self.clock.boot().saturating_add(SHORTEST))
+                let (now, secret) = (self.clock.boot(), identity.guessable());
+                if let Some(secret) = secret.filter(|_| error.status() == Some(400)) {
+                    refusals.refused(secret, now);
+                }
+                let pause = secret.and_then(|secret| refusals.wait(secret, now)).unwrap_or(SHORTEST);
+                tracing::warn!(%error, again_in = pause.as_secs(), "cannot log in again");
+                Some(now.saturating_add(pause))
             }
         };
         *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;

@@ -17,8 +17,9 @@ use super::standing::Standing;
 
 /// Files of identities are small.
 const LARGEST: u64 = 64 << 10;
-/// What was refused is not tried again for so long: it would fill the audit log, and lock the role.
-const REFUSED: Duration = Duration::from_secs(300);
+/// What was refused is not tried again for so long: it would fill the audit log, and lock the role, whose wrong tries are
+/// forgotten after 15 minutes without one.
+const REFUSED: Duration = Duration::from_secs(20 * 60);
 
 /// Who the engine is to the kernel: it logs in, stays logged in, and leaves.
 pub(super) struct Badge {
