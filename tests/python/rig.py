@@ -108,7 +108,7 @@ class Rig:
         self.values.add(self.secret_id)
 
 
-def until(condition, seconds: float = 20.0, pause: float = 0.05):
+def until(condition, seconds: float = 60.0, pause: float = 0.05):
     """Waits for something to be true, and gives it back."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

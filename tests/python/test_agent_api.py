@@ -59,7 +59,7 @@ def test_a_change_arrives_within_the_soft_bound(agent, prepared):
     put(prepared, "prod/changing", value="old")
     assert agent.data("prod/changing") == {"value": "old"}
     put(prepared, "prod/changing", value="new")
-    agent.wait_for(lambda: agent.data("prod/changing") == {"value": "new"}, "new value", 5)
+    agent.wait_for(lambda: agent.data("prod/changing") == {"value": "new"}, "new value", 30)
 
 
 def test_what_is_denied_absent_or_deleted_is_told_apart(agent, prepared):

@@ -117,7 +117,7 @@ def test_a_revoked_token_is_replaced_without_an_error_for_anybody(agent, prepare
         assert agent.data("prod/x") == {"value": "s3cr3t-x-canary"}
         time.sleep(0.05)
     put(prepared, "prod/x", value="next")
-    agent.wait_for(lambda: agent.data("prod/x") == {"value": "next"}, "value through a new token", 15)
+    agent.wait_for(lambda: agent.data("prod/x") == {"value": "next"}, "value through a new token", 45)
     put(prepared, "prod/x", value="s3cr3t-x-canary")
 
 
@@ -129,7 +129,7 @@ def test_a_path_that_is_taken_away_is_gone_within_the_bound(agent, prepared):
     policy = client.sys.read_policy(ROLE)["data"]["rules"]
     client.sys.create_or_update_policy(ROLE, policy + 'path "atmr/data/prod/taken" { capabilities = ["deny"] }')
     try:
-        agent.wait_for(lambda: agent.get("/v1/atmr/data/prod/taken")[0] == 403, "refusal", 5)
+        agent.wait_for(lambda: agent.get("/v1/atmr/data/prod/taken")[0] == 403, "refusal", 30)
     finally:
         client.sys.create_or_update_policy(ROLE, policy)
 

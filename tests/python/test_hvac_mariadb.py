@@ -57,7 +57,7 @@ def users(mariadb, prefix="v-"):
     return {name for (name,) in mariadb.execute("SELECT User FROM mysql.user WHERE User LIKE %s", [prefix + "%"])}
 
 
-def until(condition, seconds=15):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)

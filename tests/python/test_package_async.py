@@ -80,7 +80,7 @@ def test_everything_has_an_asynchronous_form(application):
             stop = secrets.on_change(lambda change: heard.set())
             application.write("jwt/secret_key", {"value": "another"})
             await secrets.refresh("jwt/secret_key")
-            await asyncio.wait_for(heard.wait(), 10)
+            await asyncio.wait_for(heard.wait(), 30)
             stop()
             assert await secrets.get_secret("JWT_SECRET_KEY") == "another"
             with pytest.raises(coffre.NotFound):

@@ -87,7 +87,7 @@ def test_a_change_on_the_server_is_seen_and_told(application, secrets):
     secrets.refresh("jwt/secret_key")
     assert secrets.get_secret("JWT_SECRET_KEY") == "another"
     assert secrets.get_document("jwt/secret_key").version == version
-    assert heard.wait(10)
+    assert heard.wait(30)
     assert "JWT_SECRET_KEY" in told[0].names and "SECRET_KEY" not in told[0].names
     stop()
     heard.clear()

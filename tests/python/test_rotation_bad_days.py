@@ -310,7 +310,7 @@ def test_a_database_that_is_down_for_longer_than_the_retries_halts_and_resume_go
         cell.trap.look = lambda: None
         with engine(cell, "second") as second:
             assert until(lambda: "Transient" in second.said(), 40), second.said()
-            assert until(lambda: record_of(cell)["claim"] is None, 20)
+            assert until(lambda: record_of(cell)["claim"] is None, 45)
         # A day later, and many failures in a row.
         cell.rewrite(f"{RECORD}/{cell.target}", tired)
         said = cell.person("run", "-once", code=2)
@@ -409,7 +409,7 @@ def test_a_replica_that_takes_over_in_the_middle_of_apply_ends_as_if_nothing_had
                 with engine(cell) as only:
                     cell.trap.process = Failover(cell, alone, primary, standby)
                     assert until(cell.over, 90), (record_of(cell), only.said())
-                    assert until(lambda: rests(cell), 20)
+                    assert until(lambda: rests(cell), 45)
                 found = cell.outcome()
                 assert alone.postgres is standby and cell.trap.hit
                 assert found["outside"] == expected["outside"] and found["gen"] == found["record"]["active"], found
@@ -484,7 +484,7 @@ def comes_back(stage: Stage, asked: Asked, before: str, kind: str, witness: str)
         alive = stack.enter_context(engine(cell, "witness", *file)) if witness == "engine" else None
         if alive:
             # It has seen the newest epoch.
-            assert until(lambda: "at work" in alive.said(), 20)
+            assert until(lambda: "at work" in alive.said(), 45)
             time.sleep(2 * SLOW)
         cell.trap.look = lambda: None
         yield
@@ -510,7 +510,7 @@ def comes_back(stage: Stage, asked: Asked, before: str, kind: str, witness: str)
         assert until(lambda: rests(cell) or (record_of(cell)["halt"] or {}).get("code") == "drift", 30), (record_of(cell), alive.said())
         confirmed = cell.get(cell.target)
         assert confirmed["epoch"] > newest["epoch"] or witness == "database", "whoever saw the lost one takes it over"
-        assert until(lambda: "epoch_reset" in [event["event"] for event in cell.events()], 20)
+        assert until(lambda: "epoch_reset" in [event["event"] for event in cell.events()], 45)
         if kind == "encryption-key":
             # What was encrypted under the lost key is lost with it; that is not undone here.
             return

@@ -78,7 +78,7 @@ class Site:
         (found,) = STATE.findall(self.server.call("GET", "sys/metrics", token="").text)
         return found
 
-    def is_in(self, state: str, seconds: float = 30) -> None:
+    def is_in(self, state: str, seconds: float = 90) -> None:
         until(lambda: self.state() == state, seconds)
 
     def look(self) -> None:
@@ -88,7 +88,7 @@ class Site:
     def active(self) -> int:
         return self.desk.line(TARGET)["active"]
 
-    def rotate_once(self, wanted: int, rounds: int = 20) -> None:
+    def rotate_once(self, wanted: int, rounds: int = 100) -> None:
         """Time passes until the generation is in use, and the one before is gone."""
         for _ in range(rounds):
             line = self.desk.line(TARGET)
@@ -173,7 +173,7 @@ def test_sealing_stops_it_and_unsealing_goes_on(site):
     site.is_in("running")
     site.later(days=31)
     site.look()
-    until(lambda: site.desk.line(TARGET)["phase"] == "PUBLISH", 30)
+    until(lambda: site.desk.line(TARGET)["phase"] == "PUBLISH")
     assert site.server.call("POST", "sys/seal").status_code == 204
     assert site.state() == "waiting"
     size = site.server.audit.stat().st_size
@@ -220,7 +220,7 @@ def test_an_identity_that_is_refused_is_named_and_the_server_serves(site):
     )
     assert logins() == 0
     site.secret_file.write_text(secrets.token_hex(16))
-    until(lambda: "the rotation engine cannot log in" in site.log(), 20)
+    until(lambda: "the rotation engine cannot log in" in site.log(), 45)
     assert "secret_id_file" in site.log()
     time.sleep(12)
     assert logins() == 1, "what was refused is not tried again before the file changes"
@@ -268,7 +268,7 @@ def test_a_manifest_that_cannot_be_used_is_named_and_read_again(site):
     site.is_in("running")
     site.manifest.write_text("nonsense")
     site.look()
-    until(lambda: "what was loaded before goes on" in site.log(), 10)
+    until(lambda: "what was loaded before goes on" in site.log(), 30)
     assert site.state() == "running"
     site.manifest.write_text(good)
     site.rotate_once(2)

@@ -155,7 +155,7 @@ def test_a_program_has_taken_an_epoch_over_when_it_lives_with_it(agent, prepared
     heard(prepared, "web", 7, 4, False)
     credential(prepared, 8, 5, "second")
     heard(prepared, "web", 7, 4, True)
-    agent.wait_for(lambda: starts(agent) == ["first", "second"], "the restart", 15)
+    agent.wait_for(lambda: starts(agent) == ["first", "second"], "the restart", 45)
     heard(prepared, "web", 8, 5, False)
     credential(prepared, 9, 6, "third-bad")
     agent.wait_for(lambda: starts(agent)[-4:] == ["third-bad", "third-bad", "third-bad", "second"], "the way back", 30)
@@ -173,7 +173,7 @@ def test_without_permission_everything_goes_on(agent, prepared):
         agent.extra = process(agent)
         agent.start()
         credential(prepared, 8, 5, "second")
-        agent.wait_for(lambda: starts(agent) == ["first", "second"], "the restart", 15)
+        agent.wait_for(lambda: starts(agent) == ["first", "second"], "the restart", 45)
         assert consumers(prepared) == []
         assert agent.text().count("does not allow the agent to acknowledge") == 1
     finally:
@@ -294,8 +294,8 @@ def test_run_watch_acknowledges_after_the_restart_and_the_rotation_goes_on(run, 
     run.start("-watch", "-interval=200ms", "-min-uptime=1s")
     heard(prepared, "web", 0, 0, False)
     assert run.rotate("provide", "KEY", given="second").returncode == 0
-    wait_until(lambda: run.starts() == ["first", "second"], "the restart", 20)
-    wait_until(lambda: (says(prepared, "web") or (0,))[0] > 0, "its word", 20)
+    wait_until(lambda: run.starts() == ["first", "second"], "the restart", 45)
+    wait_until(lambda: (says(prepared, "web") or (0,))[0] > 0, "its word", 45)
     epoch, in_use, frozen = says(prepared, "web")
     assert epoch > 0 and in_use > 0 and not frozen
     # A key that does not work for the program is not acknowledged.

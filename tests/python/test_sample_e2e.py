@@ -94,7 +94,7 @@ def test_a_bad_day(migrated):
             assert play.vault("PUT", "sys/seal").status == 204
             assert play.check() == ALL
             os.kill(play.status["pids"]["vault"], signal.SIGKILL)
-            assert until(lambda: "vault ended" in play.said(), 10)
+            assert until(lambda: "vault ended" in play.said(), 30)
             for _ in range(3):
                 assert play.check() == ALL
                 assert web.health()["source"] == sample.named("vault")
