@@ -68,7 +68,7 @@ def test_readers_see_one_version_and_never_half_a_file(agent, prepared):
     assert len(seen) > 2
 
 
-def test_a_missing_field_writes_nothing_and_the_old_file_stays(agent, prepared):
+def test_n5_a_missing_field_writes_nothing_and_the_old_file_stays(agent, prepared):
     out = agent.run / "database.url"
     agent.extra = template(URL, out)
     agent.start()
@@ -94,7 +94,7 @@ def test_what_is_deleted_on_the_server_keeps_the_file_and_turns_health_red(agent
     assert "deleted" in agent.health()[1]["parts"][f"template {out}"]["error"]
 
 
-def test_a_link_that_somebody_puts_at_the_destination_is_not_followed(agent, prepared):
+def test_n5_a_link_that_somebody_puts_at_the_destination_is_not_followed(agent, prepared):
     out, victim = agent.run / "out", agent.directory / "victim"
     victim.write_text("precious")
     out.symlink_to(victim)

@@ -252,7 +252,7 @@ def test_what_could_never_do_is_not_asked_about(cluster, ask, other):
     assert ask(claims(**other)).status_code == 403 and cluster.asked == []
 
 
-def test_an_api_server_that_fails_is_named_as_the_reason(cluster, ask):
+def test_i8_an_api_server_that_fails_or_leads_elsewhere_is_named_and_not_followed(cluster, ask):
     for reply, text in [
         (lambda _: (302, b"", {"Location": f"{cluster.address}/elsewhere"}), "status 302"),
         (lambda _: (201, b'{"kind":"TokenReview","x":"' + b"x" * (2 << 20) + b'"}', {}), "too long"),

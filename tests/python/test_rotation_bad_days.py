@@ -176,7 +176,7 @@ def words(part) -> str:
 
 @scene
 @pytest.mark.parametrize(("kind", "phase", "effect"), PAUSES, ids=words)
-def test_an_engine_that_slept_past_its_claim_changes_nothing_any_more(asked, kind, phase, effect):
+def test_n8_an_engine_that_slept_past_its_claim_changes_nothing_any_more(asked, kind, phase, effect):
     """It is stopped before the effect; another finishes; then the effect arrives, and the engine wakes."""
     expected = asked.end(kind)
     with contextlib.closing(asked.cell(kind, (phase, effect), pause=True)) as cell, sleeping(cell) as sleeper:
@@ -229,7 +229,7 @@ def refused(sleeper) -> bool:
 @scene
 @pytest.mark.parametrize("phase", ["APPLY", "RETIRE"])
 @pytest.mark.parametrize("kind", ["pg-alternating", "redis-two-password"])
-def test_the_database_itself_refuses_an_engine_that_does_not_know_that_it_is_late(asked, kind, phase):
+def test_n8_the_database_itself_refuses_an_engine_that_does_not_know_that_it_is_late(asked, kind, phase):
     """It is stopped before the action, another finishes, and then it acts."""
     expected = asked.end(kind)
     with contextlib.closing(asked.cell(kind, (phase, LISTED), pause=True, times=CONFIDENT)) as cell, sleeping(cell) as sleeper:
@@ -263,7 +263,7 @@ def test_a_late_lock_out_does_not_hit_the_user_that_is_in_use_again(asked):
 
 @scene
 @pytest.mark.parametrize("kind", KINDS)
-def test_three_engines_at_once_end_as_one_does(asked, kind):
+def test_n8_three_engines_at_once_end_as_one_does(asked, kind):
     expected = asked.end(kind)
     with contextlib.closing(asked.cell(kind)) as cell, engine(cell, "second"), engine(cell, "third"):
         cell.run()
@@ -299,7 +299,7 @@ def apart(stage: Stage, kind: str):
     ],
     ids=words,
 )
-def test_a_database_that_is_down_for_longer_than_the_retries_halts_and_resume_goes_on(stage, asked, kind, phase, effect):
+def test_n8_a_database_that_is_down_for_longer_than_the_retries_halts_and_resume_goes_on(stage, asked, kind, phase, effect):
     expected = asked.end(kind)
     with apart(stage, kind) as (alone, server), contextlib.closing(asked.cell(kind, (phase, effect), stage=alone)) as cell:
         # The engine is killed there, and the database with it.

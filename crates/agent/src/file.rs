@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_at_the_destination_is_replaced_and_its_target_untouched() {
+    fn n5_a_link_at_the_destination_is_replaced_and_its_target_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let (target, path) = (folder.path().join("passwd"), folder.path().join("out"));
         std::fs::write(&target, "precious").unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_committed_leaves_nothing() {
+    fn n5_what_is_not_committed_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         std::fs::write(&path, "old").unwrap();

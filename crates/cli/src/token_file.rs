@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_0600_without_a_new_line_and_read_back() {
+    fn n6_written_0600_without_a_new_line_and_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = path(dir.path());
         assert!(read(&path).unwrap().is_none());
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_neither_followed_nor_written_through() {
+    fn n6_a_link_is_neither_followed_nor_written_through() {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (path(dir.path()), dir.path().join("victim"));
         std::fs::write(&victim, "untouched").unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_refused() {
+    fn n6_a_file_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = path(dir.path());
         write(&path, &SecretText::from("hvs.x")).unwrap();

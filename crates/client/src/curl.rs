@@ -64,7 +64,7 @@ mod tests {
     use crate::Body;
 
     #[test]
-    fn the_token_is_not_in_it() {
+    fn n1_the_token_is_not_in_it() {
         let client =
             Client::builder().address("http://h:1").token(SecretText::from("hvs.secret")).build().unwrap();
         let body = Body::json(&serde_json::json!({"a": "it's"})).unwrap();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_and_errors_hold_no_values() {
+    fn n1_debug_and_errors_hold_no_values() {
         let text =
             r#"{"data":{"k":"hunter2"},"auth":{"client_token":"hvs.abc"},"wrap_info":{"token":"hvs.def"}}"#;
         let envelope = Envelope::parse(SecretText::from(text), "read x").unwrap();

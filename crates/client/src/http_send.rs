@@ -475,7 +475,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_redirect_may_lead() {
+    fn n2_where_a_redirect_may_lead() {
         let target = |from: &str, to: &str| {
             let location = HeaderValue::from_str(to).unwrap();
             redirect_target(&Url::parse(from).unwrap(), Some(&location)).map(|url| url.to_string())

@@ -41,7 +41,7 @@ mod tests {
     const OPS: [Op; 5] = [Op::Read, Op::List, Op::Write, Op::Patch, Op::Delete];
 
     #[test]
-    fn a_write_that_may_have_been_seen_is_never_repeated() {
+    fn n3_a_write_that_may_have_been_seen_is_never_repeated() {
         for op in [Op::Write, Op::Patch, Op::Delete] {
             assert!(!may_repeat(op, Attempt::MaybeSent));
             for status in (200..600).filter(|status| *status != 412) {

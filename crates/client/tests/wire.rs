@@ -176,14 +176,14 @@ async fn a_redirect_on_the_same_host_keeps_method_body_and_token() {
 }
 
 #[tokio::test]
-async fn only_one_redirect_is_followed() {
+async fn n2_only_one_redirect_is_followed() {
     let stand_in = StandIn::with((0..9).map(|_| Reply::Redirect("/v1/again".to_owned())));
     let error = client(stand_in.serve().await).read("a").await.unwrap_err();
     assert_eq!((error.kind(), stand_in.seen().len()), (ErrorKind::Redirected, 2));
 }
 
 #[tokio::test]
-async fn the_token_does_not_follow_to_another_host_or_port() {
+async fn n2_the_token_does_not_follow_to_another_host_or_port() {
     let trap = StandIn::default();
     let trap_address = trap.serve().await;
     for target in
@@ -198,7 +198,7 @@ async fn the_token_does_not_follow_to_another_host_or_port() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_seen_is_not_repeated() {
+async fn n3_a_write_that_was_seen_is_not_repeated() {
     for reply in [Reply::HangUp, Reply::Json(500, String::new()), Reply::Json(503, String::new())] {
         let stand_in = StandIn::with([reply, ok("{}"), ok("{}")]);
         client(stand_in.serve().await).write("a", secret_body()).await.unwrap_err();
@@ -225,7 +225,7 @@ async fn what_is_safe_is_repeated_twice() {
 }
 
 #[tokio::test]
-async fn no_error_shows_a_token_or_a_body() {
+async fn n1_no_error_shows_a_token_or_a_body() {
     let echo = format!(r#"{{"errors":["token {TOKEN} may not\n\tdo this"]}}"#);
     let page = format!("<html>{VALUE}</html>");
     let replies = [
@@ -368,7 +368,7 @@ async fn ask_over_tls(
 }
 
 #[tokio::test]
-async fn certificates_are_verified_unless_told_otherwise() {
+async fn n4_certificates_are_verified_unless_told_otherwise() {
     let good = || self_signed_ca("localhost", false);
     assert_eq!(ask_over_tls(good(), |builder, pem| builder.ca_pem(pem)).await, Ok(()), "its own anchor");
     assert_eq!(ask_over_tls(good(), |builder, _| builder).await, Err(ErrorKind::Tls), "unknown");

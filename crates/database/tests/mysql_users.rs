@@ -184,7 +184,7 @@ async fn tls_is_verified_by_the_anchors_that_are_given() {
 }
 
 #[tokio::test]
-async fn a_hostile_or_silent_peer_costs_an_error_in_time() {
+async fn i9_a_hostile_or_silent_peer_costs_an_error_in_time() {
     let lies: [&'static [u8]; 5] = [
         b"\xff\xff\xff\x00\x0a5.5.5\0",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",

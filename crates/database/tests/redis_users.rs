@@ -100,7 +100,7 @@ async fn removing_a_user_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn rules_and_names_that_would_do_more_change_nothing() {
+async fn i14_rules_and_names_that_would_do_more_change_nothing() {
     let Some(mut server) = Server::start(Keeps::ConfigFile) else { return };
     let redis = Redis::open(server.settings()).unwrap();
     for rules in [
@@ -235,7 +235,7 @@ fn tls_server() -> Option<(Server, u16, String)> {
 }
 
 #[tokio::test]
-async fn a_hostile_server_costs_an_error_and_not_much_else() {
+async fn i9_a_hostile_server_costs_an_error_and_not_much_else() {
     let lies: [&'static [u8]; 7] = [
         b"$9223372036854775807\r\n",
         b"*2147483647\r\n",
@@ -257,7 +257,7 @@ async fn a_hostile_server_costs_an_error_and_not_much_else() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_left_after_the_time_out() {
+async fn i9_a_server_that_says_nothing_is_left_after_the_time_out() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut quick = settings("127.0.0.1", silent.local_addr().unwrap().port(), "p");
     quick.limits.timeout = Duration::from_millis(200);

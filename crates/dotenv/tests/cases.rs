@@ -99,7 +99,7 @@ fn check_file(path: &str) -> usize {
 }
 
 #[test]
-fn measured_cases() {
+fn n7_measured_cases() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/dotenv");
     for (file, at_least) in
         [("dotenv_cases.json", 140), ("dotenv_env_cases.json", 24), ("dotenv_version_drift.json", 63)]

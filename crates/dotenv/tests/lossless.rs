@@ -99,7 +99,7 @@ fn comments_and_order_are_kept() {
 }
 
 #[test]
-fn a_file_of_a_million_quotes_is_read_at_once() {
+fn n7_a_file_of_a_million_quotes_is_read_at_once() {
     for hostile in ["A=\"\n", "'\n", "A='\\'\n", "A=\"\\\\\" x\n", "${A:-", " \u{1c}"] {
         for generation in Generation::ALL {
             let document = Document::parse(hostile.repeat(250_000), Dialect::of(generation));

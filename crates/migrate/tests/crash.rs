@@ -487,7 +487,7 @@ async fn verification_fails_for_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn no_value_is_in_the_plan_the_journal_or_a_message() {
+async fn n7_no_value_is_in_the_plan_the_journal_or_a_message() {
     let site = Site::with(used());
     let plan = site.plan(Overwrite::All).await;
     site.server.dies(Death::After(20));

@@ -25,7 +25,7 @@ fn named(line: usize, name: &str, kind: OddityKind) -> Vec<(usize, Option<String
 }
 
 #[test]
-fn each_oddity_has_its_line() {
+fn n7_each_oddity_has_its_line() {
     assert_eq!(oddities("A=1\n\nnot a statement\n"), [(3, None, OddityKind::Malformed)]);
     assert_eq!(oddities("a.b=1\n"), [(1, None, OddityKind::BadName)]);
     assert!(OddityKind::BadName.blocks(), "python-dotenv sets it, and coffre run cannot");
@@ -80,7 +80,7 @@ fn releases_that_disagree_make_a_question_unless_one_is_declared() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_named_by_line() {
+fn n7_a_file_that_is_no_text_is_named_by_line() {
     let files = vec![file("one.env", b"A=1\n"), file("two.env", b"A=1\nB=hunter2\xff\n")];
     let error = Sources::read(files, Reader::Unknown, &|_: &str| None::<SecretText>).map(drop).unwrap_err();
     let text = error.to_string();

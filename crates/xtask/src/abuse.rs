@@ -73,8 +73,9 @@ fn proofs(root: &Path) -> Result<BTreeMap<String, Vec<Proof>>> {
         let file = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
         for name in names(&text) {
-            let Some(row) = row_of(name) else { continue };
-            found.entry(row).or_default().push(Proof { file: file.clone(), name: name.to_owned() });
+            for row in rows_of(name) {
+                found.entry(row).or_default().push(Proof { file: file.clone(), name: name.to_owned() });
+            }
         }
     }
     Ok(found)
@@ -107,14 +108,18 @@ fn before_parenthesis(text: &str) -> Option<&str> {
     text.split_once('(').map(|(name, _)| name)
 }
 
-/// `b5_list_does_not…` is a proof of row B5.
-fn row_of(name: &str) -> Option<String> {
-    let (row, _) = name.split_once('_')?;
-    let (letter, number) = row.split_at_checked(1)?;
-    let is_row = letter.chars().all(|c| c.is_ascii_lowercase())
-        && !number.is_empty()
-        && number.chars().all(|c| c.is_ascii_digit());
-    is_row.then(|| row.to_ascii_uppercase())
+/// `b5_list_does_not…` is a proof of row B5, and `i1_i4_nothing_in…` one of I1 and of I4.
+fn rows_of(name: &str) -> Vec<String> {
+    let Some((words, _)) = name.rsplit_once('_') else { return Vec::new() };
+    words.split('_').take_while(|word| is_row(word)).map(str::to_ascii_uppercase).collect()
+}
+
+fn is_row(word: &str) -> bool {
+    word.split_at_checked(1).is_some_and(|(letter, number)| {
+        letter.chars().all(|c| c.is_ascii_lowercase())
+            && !number.is_empty()
+            && number.chars().all(|c| c.is_ascii_digit())
+    })
 }
 
 fn render(list: &List, proofs: &BTreeMap<String, Vec<Proof>>) -> Result<String> {
@@ -181,9 +186,11 @@ mod tests {
         assert_eq!(python_tests(python), ["b5_x", "b6_y"]);
         let rust = "#[test]\nfn h1_y() {}\nfn h2_no() {}\n#[tokio::test]\n#[expect(x)]\nasync fn d7_z() {}";
         assert_eq!(rust_tests(rust), ["h1_y", "d7_z"]);
-        assert_eq!(row_of("b15_x").as_deref(), Some("B15"));
-        assert_eq!(row_of("by_x"), None);
-        assert_eq!(row_of("b_x"), None);
+        assert_eq!(rows_of("b15_x"), ["B15"]);
+        assert_eq!(rows_of("i1_i14_p2_x_i3_y"), ["I1", "I14", "P2"]);
+        for none in ["by_x", "b_x", "invariant_i5_x", "b15"] {
+            assert!(rows_of(none).is_empty(), "{none}");
+        }
     }
 
     #[test]

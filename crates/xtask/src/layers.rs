@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn n9_unsafe_is_found_outside_of_the_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join(UNSAFE_FILE), dir.path().join("src/other.rs"));
+        fs::create_dir_all(one.parent().unwrap()).unwrap();
+        let with = |name: &str| Member { dir: dir.path().to_path_buf(), ..member(name, 0, &[]) };
+        fs::write(&one, "fn f() { unsafe { g() } }").unwrap();
+        fs::write(&other, "// unsafe in words\nconst X: &str = \"unsafe\";").unwrap();
+        assert!(unsafe_files(&with(UNSAFE_CRATE)).unwrap().is_empty(), "the one file, and words");
+        assert_eq!(unsafe_files(&with("coffre-x")).unwrap().len(), 1, "the same file of another crate");
+        fs::write(&other, "unsafe impl Send for X {}").unwrap();
+        assert_eq!(unsafe_files(&with(UNSAFE_CRATE)).unwrap().len(), 1, "another file of the one crate");
+    }
+
+    #[test]
     fn the_list_of_members_must_say_the_same_layer() {
         let root = Path::new("/repo");
         let all = [member("a", 2, &[])];

@@ -127,7 +127,37 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_licence_and_a_foreign_source_are_refused() {
+    fn n9_what_is_downloaded_is_pinned_by_its_hash() {
+        for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+            let packages = locked(lock);
+            assert!(packages.len() > 100, "{lock}");
+            for package in packages.iter().filter(|package| package.contains_key("source")) {
+                let hash = package.get("checksum").and_then(toml::Value::as_str).unwrap_or_default();
+                assert_eq!(hash.len(), 64, "{lock}: {package}");
+            }
+        }
+    }
+
+    #[test]
+    fn n10_no_format_that_starts_plugins_is_linked() {
+        for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+            for package in locked(lock) {
+                let name = package["name"].as_str().unwrap();
+                let parts: Vec<&str> = name.split(['-', '_']).collect();
+                assert!(!parts.iter().any(|part| ["age", "rage", "gpgme"].contains(part)), "{lock}: {name}");
+            }
+        }
+    }
+
+    fn locked(file: &str) -> Vec<toml::Table> {
+        let text = fs::read_to_string(workspace::root().join(file)).unwrap();
+        let lock: toml::Table = text.parse().unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        packages.iter().map(|package| package.as_table().unwrap().clone()).collect()
+    }
+
+    #[test]
+    fn n9_a_missing_licence_and_a_foreign_source_are_refused() {
         let allowed = BTreeSet::from(["MIT".to_owned()]);
         let package = |licence: Option<&str>, source: Option<&str>| Package {
             name: "x".to_owned(),

@@ -1,14 +1,18 @@
-"""Rows I1, I5, I10, I11, I12, I13, I14, D10, D11, D13 and D16 with a real PostgreSQL. What needs a database that fails at a
+"""Rows I1 to I7, I9 to I14, D10, D11, D13 and D16 with a real PostgreSQL. What needs a database that fails at a
 chosen step is shown in crates/testkit/tests/it/databases.rs and static_roles.rs."""
 
+import itertools
 import json
 import os
 import random
+import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import psycopg.sql
 import pytest
 
 from coffre_server import Server
@@ -63,6 +67,10 @@ def managed(database):
     return {name for (name,) in database.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%%'", [])}
 
 
+def destination(database, creds):
+    return {"host": "127.0.0.1", "port": database.port, "dbname": "atmr", "user": creds["username"], "password": creds["password"]}
+
+
 def leases(server, role="app"):
     answer = server.call("LIST", f"sys/leases/lookup/db/creds/{role}")
     return answer.json()["data"]["keys"] if answer.status_code == 200 else []
@@ -89,6 +97,57 @@ def test_i1_names_that_are_sql_stay_names(server, database):
     assert database.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'victim'") == [(1,)]
 
 
+def test_i2_what_a_user_names_is_not_run_when_it_ends(server, database):
+    """A user makes a schema, a table and a default privilege whose names are SQL: its end takes them to the owner and runs nothing."""
+    evil = 's"; DROP TABLE precious; DROP ROLE victim; --'
+    for sql in ["CREATE TABLE precious (x int)", "GRANT CREATE ON DATABASE atmr TO guests", "GRANT CREATE ON SCHEMA public TO guests"]:
+        database.execute(sql)
+    try:
+        made = server.call("GET", "db/creds/app").json()
+        quoted = psycopg.sql.Identifier(evil)
+        with psycopg.connect(**destination(database, made["data"]), autocommit=True) as session:
+            for text in ["CREATE SCHEMA {}", "CREATE TABLE {}.t (x int)", "CREATE FUNCTION {}() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                         "GRANT USAGE ON SCHEMA {} TO guests", "ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO guests"]:
+                session.execute(psycopg.sql.SQL(text).format(quoted))
+        revoked = server.call("PUT", "sys/leases/revoke", {"lease_id": made["lease_id"]})
+        assert revoked.status_code in (200, 202, 204), revoked.text
+        assert until(lambda: managed(database) == set())
+        assert database.execute("SELECT count(*) FROM precious", []) == [(0,)]
+        assert database.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'victim'") == [(1,)]
+    finally:
+        database.execute("DROP TABLE precious")
+        for name in database.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 's\"%%'", []):
+            database.execute(psycopg.sql.SQL("DROP SCHEMA {} CASCADE").format(psycopg.sql.Identifier(*name)))
+        database.execute("DROP OWNED BY guests")
+
+
+@pytest.mark.parametrize("evil", ['v" WITH PASSWORD \'x\';--', 'v" SUPERUSER;--', "v';DROP ROLE victim;--", 'v"; DROP ROLE victim; --'])
+def test_i3_the_name_of_a_user_who_stays_is_only_a_name(server, database, evil):
+    """A user whose name is SQL, under statements of nobody's: refused, or its password changes and nothing else does."""
+    admin = database.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'dbadmin'")
+    identifier = psycopg.sql.Identifier(evil)
+    database.execute(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(identifier))
+    database.execute("CREATE ROLE v LOGIN PASSWORD 'v'")
+    before = database.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolname IN ('v', 'victim') ORDER BY 1")
+    try:
+        body = {"db_name": "app", "username": evil, "rotation_period": "1h", "rotation_statements": []}
+        made = server.call("POST", "db/static-roles/evil", body)
+        assert made.status_code in (204, 400), made.text
+        if made.status_code == 204:
+            now = server.call("GET", "db/static-creds/evil").json()["data"]
+            assert now["username"] == evil and now["password"] != "x"
+            psycopg.connect(**destination(database, now)).close()
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(**destination(database, now | {"password": "x"}))
+            assert server.call("DELETE", "db/static-roles/evil").status_code == 204
+        assert database.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolname IN ('v', 'victim') ORDER BY 1") == before
+        assert database.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'dbadmin'") == admin
+        assert database.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [evil]) == [(False,)]
+    finally:
+        for role in (evil, "v"):
+            database.execute(psycopg.sql.SQL("DROP ROLE {}").format(psycopg.sql.Identifier(role)))
+
+
 def test_i4_a_password_of_quotes_logs_in(server, database):
     """A password policy that yields quotes, backslashes and dollars gives a password that logs in as it is."""
     policy = 'length = 24\nrule "charset" { charset = "\'\\"\\\\;$" }'
@@ -111,6 +170,117 @@ def test_i5_no_answer_and_no_log_has_the_administrators_password(server, databas
     assert server.call("GET", "db/creds/app").status_code == 200, "the connection that worked is still there"
     told = "\n".join(answers) + server.log.read_text() + server.audit.read_text()
     assert CANARY not in told and "root:" not in told
+
+
+def test_i6_a_role_outside_of_the_list_gets_no_user(server, database):
+    """Roles that a connection does not name, near misses included, get no user; neither does one that moves to such a connection,
+    nor one whose connection stops naming it."""
+    assert server.call("POST", "db/config/narrow", config(database, allowed_roles="app-ro,team-*")).status_code == 204
+
+    def refused(name):
+        answer = server.call("GET", f"db/creds/{name}")
+        return answer.status_code != 200 and "is not an allowed role" in answer.text
+
+    for name in ["app-rw", "app-ro2", "xapp-ro", "team", "APP-RO"]:
+        assert server.call("POST", f"db/roles/{name}", role(db_name="narrow")).status_code == 204
+        assert refused(name), name
+    assert server.call("POST", "db/roles/app", role(db_name="narrow")).status_code == 204
+    assert refused("app") and managed(database) == set()
+    for name in ["app-ro", "team-a"]:
+        assert server.call("POST", f"db/roles/{name}", role(db_name="narrow")).status_code == 204
+        assert server.call("GET", f"db/creds/{name}").status_code == 200
+    assert server.call("POST", "db/config/narrow", {"allowed_roles": "nobody"}).status_code == 204
+    assert refused("app-ro") and refused("team-a") and len(managed(database)) == 2
+
+
+def test_i7_a_connection_leads_to_its_host_and_reads_no_file(server, database):
+    """Parameters that read files, name a service, pass options, lead through a socket or to several hosts are refused by name; the
+    refusal shows nothing of a file, and the connection that worked stays."""
+    base = config(database)["connection_url"]
+    secret = [line for line in open("/etc/passwd").read().split("\n") if line][-1]
+    for more in ["host=/tmp/evil", "sslrootcert=/etc/passwd", "sslcert=/etc/passwd", "sslkey=/etc/passwd", "passfile=/etc/passwd", "service=x",
+                 "servicefile=/etc/passwd", "options=-csearch_path%3Dx", "hostaddr=10.0.0.1", "host=a,b", "krbsrvname=x", "target_session_attrs=any"]:
+        refused = server.call("POST", "db/config/app", {"connection_url": f"{base}&{more}"})
+        assert refused.status_code == 400 and secret not in refused.text and CANARY not in refused.text, refused.text
+    for url in ["host=/tmp/evil user={{username}}", "postgresql://{{username}}:{{password}}@%2Ftmp%2Fevil/d", "postgresql://{{username}}@a,b/d"]:
+        assert server.call("POST", "db/config/app", {"connection_url": url}).status_code == 400
+    assert server.call("GET", "db/config/app").json()["data"]["connection_details"]["connection_url"] == base
+    assert server.call("GET", "db/creds/app").status_code == 200
+
+
+def framed(kind, body):
+    return kind + struct.pack(">I", len(body) + 4) + body
+
+
+READY = framed(b"R", bytes(4)) + framed(b"Z", b"I")
+HOSTILE = {
+    "silence": [b""],
+    "short row": [READY, framed(b"C", b"SET\0") + framed(b"Z", b"I"), framed(b"D", b"\0\1")],
+    "two thousand million rounds": [framed(b"R", struct.pack(">I", 10) + b"SCRAM-SHA-256\0\0"),
+                                    framed(b"R", struct.pack(">I", 11) + b"r=%N,s=c2FsdHNhbHRzYWx0,i=2147483647")],
+    "length beyond four gigabytes": [READY, b"D\xff\xff\xff\xff"],
+    "a flood": [READY, framed(b"N", b"x" * 1000) * 20_000],
+}
+
+
+class Hostile:
+    """Looks like PostgreSQL until it answers. `%N` in an answer is the nonce of a login, so that the rounds are really asked for."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        while True:
+            try:
+                threading.Thread(target=self.talk, args=(self.listener.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    def talk(self, peer):
+        try:
+            for answer in itertools.chain(self.answers, itertools.repeat(b"")):
+                heard = peer.recv(65536)
+                if not heard:
+                    return
+                nonce = heard.rpartition(b"r=")[2].rstrip(b"\0")
+                if b"%N" in answer:
+                    answer = framed(answer[:1], answer[5:].replace(b"%N", nonce + b"more"))
+                peer.sendall(answer)
+        except OSError:
+            pass  # The server had enough.
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_i9_a_hostile_database_disturbs_nobody(server, database, kind):
+    """A database that is silent, lies about lengths, asks for endless rounds or floods: an error in time, and meanwhile everybody
+    else is served as before by a process that stays."""
+    process, took = server.process.pid, []
+    with Hostile(HOSTILE[kind]) as hostile, ThreadPoolExecutor(4) as pool:
+        url = f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{hostile.port}/d?sslmode=disable"
+        begun = time.monotonic()
+        asked = [pool.submit(server.call, "POST", f"db/config/hostile{n}", config(database, connection_url=url)) for n in range(4)]
+        while not all(one.done() for one in asked) and time.monotonic() - begun < 60:
+            before = time.monotonic()
+            assert server.call("GET", "db/roles/app").status_code == 200
+            took.append(time.monotonic() - before)
+            time.sleep(0.02)
+        for one in asked:
+            assert one.result().status_code == 400 and CANARY not in one.result().text, one.result().text
+    assert time.monotonic() - begun < 40
+    # A worker that is pinned would hold one of them for seconds.
+    assert sorted(took)[len(took) * 98 // 100] < 2, max(took)
+    assert server.process.poll() is None and server.process.pid == process
+    assert server.call("GET", "db/creds/app").status_code == 200
 
 
 def test_i10_after_a_kill_during_rotate_root_the_server_still_gets_in(server, database):

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_always_an_error() {
+    fn n5_what_is_missing_is_always_an_error() {
         let cases = [
             ("a\n{{ secret('kv/data/x', 'valeu') }}", "t.j2:2: `kv/data/x` has no field `valeu`"),
             ("{{ document('kv/data/x').user }}", "t.j2:1: `kv/data/x` has no field `user`"),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_hold_no_value() {
+    fn n5_errors_hold_no_value() {
         let secret = [("kv/data/x", versioned(1, r#"{"value":"canary-value"}"#))];
         let misuse = [
             "{{ secret('kv/data/x','value') + 1 }}",
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_without_end_is_stopped() {
+    fn n5_a_loop_without_end_is_stopped() {
         let error = render("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}", &[]).unwrap_err();
         assert!(error.contains("larger than"), "{error}");
     }

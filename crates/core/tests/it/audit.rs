@@ -72,7 +72,7 @@ async fn g13_whatever_reached_routing_has_its_two_entries() {
 }
 
 #[tokio::test]
-async fn i1_the_entry_of_the_answer_is_written_when_the_answer_leaves() {
+async fn invariant_i1_the_entry_of_the_answer_is_written_when_the_answer_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.log");
     let rig = Rig::furnished().await;
@@ -85,7 +85,7 @@ async fn i1_the_entry_of_the_answer_is_written_when_the_answer_leaves() {
 }
 
 #[tokio::test]
-async fn i10_no_value_and_no_token_is_in_the_log() {
+async fn invariant_i10_no_value_and_no_token_is_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.log");
     let rig = Rig::furnished().await;
@@ -153,7 +153,7 @@ async fn g9_no_device_means_no_answer_and_no_effect() {
 
 /// The request's entry still fits into the pipe, the answer's does not: the work was done, but nothing of it leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i2_an_answer_whose_entry_cannot_be_written_does_not_leave() {
+async fn invariant_i2_an_answer_whose_entry_cannot_be_written_does_not_leave() {
     const PAGE: usize = 4_096;
     let folder = tempfile::tempdir().unwrap();
     let rig = Rig::furnished().await;
@@ -203,7 +203,7 @@ async fn g12_a_device_that_does_not_open_keeps_the_server_sealed() {
 }
 
 #[tokio::test]
-async fn i2_a_seal_is_recorded_before_it_happens() {
+async fn invariant_i2_a_seal_is_recorded_before_it_happens() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.log");
     let rig = Rig::furnished().await;

@@ -127,7 +127,7 @@ async fn d4_an_unwrap_is_never_given_twice_by_a_crash() {
 }
 
 #[tokio::test]
-async fn i1_a_mount_is_there_or_not_and_its_records_stay_with_it() {
+async fn invariant_i1_a_mount_is_there_or_not_and_its_records_stay_with_it() {
     for fault in FAULTS {
         for nth in 1..12 {
             let rig = Rig::new().await;
@@ -152,7 +152,7 @@ async fn i1_a_mount_is_there_or_not_and_its_records_stay_with_it() {
 }
 
 #[tokio::test]
-async fn i1_a_write_after_a_failed_disable_is_kept_or_refused() {
+async fn invariant_i1_a_write_after_a_failed_disable_is_kept_or_refused() {
     for fault in FAULTS {
         for nth in 1..12 {
             let rig = Rig::new().await;

@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn i12_random_arguments_on_every_route_never_panic(
+    fn invariant_i12_random_arguments_on_every_route_never_panic(
         route in any::<prop::sample::Index>(),
         chosen in prop::collection::vec((any::<prop::sample::Index>(), value()), 0..5),
         stray in prop::collection::vec(("[a-z_]{1,8}", value()), 0..2),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::rig::{Rig, START};
 
 #[tokio::test]
-async fn i5_expired_is_refused_at_once_and_gone_after_a_tick() {
+async fn invariant_i5_expired_is_refused_at_once_and_gone_after_a_tick() {
     let rig = Rig::new().await;
     let token = rig.token(json!({"policies": ["default"], "ttl": "60s"})).await;
     rig.advance(59);
@@ -23,7 +23,7 @@ async fn i5_expired_is_refused_at_once_and_gone_after_a_tick() {
 }
 
 #[tokio::test]
-async fn i5_a_backward_jump_of_the_wall_clock_revives_nothing() {
+async fn invariant_i5_a_backward_jump_of_the_wall_clock_revives_nothing() {
     let rig = Rig::new().await;
     let token = rig.token(json!({"policies": ["default"], "ttl": "60s"})).await;
     rig.advance(30);
@@ -40,7 +40,7 @@ async fn i5_a_backward_jump_of_the_wall_clock_revives_nothing() {
 }
 
 #[tokio::test]
-async fn i5_a_forward_jump_ends_and_the_jump_back_does_not_revive() {
+async fn invariant_i5_a_forward_jump_ends_and_the_jump_back_does_not_revive() {
     let rig = Rig::new().await;
     let token = rig.token(json!({"policies": ["default"], "ttl": "60s"})).await;
     rig.clock.jump_to(START.plus(Duration::from_secs(600)));

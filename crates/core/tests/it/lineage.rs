@@ -28,7 +28,7 @@ async fn added<T>(rig: &Rig, prefix: &str, action: impl Future<Output = T>) -> (
 }
 
 #[tokio::test]
-async fn i5_descendants_end_with_their_ancestor_not_with_the_next_tick() {
+async fn invariant_i5_descendants_end_with_their_ancestor_not_with_the_next_tick() {
     let rig = maker().await;
     let top = rig.token(json!({"policies": ["maker"], "ttl": "60s"})).await;
     let child = rig.child(&top, json!({"ttl": "10h"})).await.token();
@@ -63,7 +63,7 @@ async fn nobody_makes_an_endless_chain_of_tokens() {
 }
 
 #[tokio::test]
-async fn i5_a_clock_set_back_across_a_restart_revives_nothing() {
+async fn invariant_i5_a_clock_set_back_across_a_restart_revives_nothing() {
     let rig = maker().await;
     let token = rig.token(json!({"policies": ["default"], "ttl": "60s"})).await;
     let batch = rig.token(json!({"policies": ["default"], "ttl": "60s", "type": "batch"})).await;
@@ -81,7 +81,7 @@ async fn i5_a_clock_set_back_across_a_restart_revives_nothing() {
 }
 
 #[tokio::test]
-async fn i5_the_tick_keeps_the_time_also_where_nothing_ends() {
+async fn invariant_i5_the_tick_keeps_the_time_also_where_nothing_ends() {
     let rig = maker().await;
     let token = rig.token(json!({"policies": ["default"], "ttl": "600s"})).await;
     rig.advance(590);

@@ -1,5 +1,5 @@
 //! What must be true of the kernel, asked from outside. Test names carry the row of the abuse list they show
-//! (`d2_…`, `f8_…`) or the invariant (`i5_…`).
+//! (`d2_…`, `f8_…`) or the invariant (`invariant_i5_…`).
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
 
 mod audit;

@@ -109,7 +109,7 @@ async fn d8_no_child_outlives_a_parent_that_is_being_revoked() {
 }
 
 #[tokio::test]
-async fn i5_a_token_revoked_while_it_is_being_made_stays_dead() {
+async fn invariant_i5_a_token_revoked_while_it_is_being_made_stays_dead() {
     let store = Arc::new(Late::default());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
     let kernel = Kernel::new(
@@ -136,7 +136,7 @@ async fn i5_a_token_revoked_while_it_is_being_made_stays_dead() {
 }
 
 #[tokio::test]
-async fn i5_a_revocation_that_failed_half_way_is_finished_by_a_tick() {
+async fn invariant_i5_a_revocation_that_failed_half_way_is_finished_by_a_tick() {
     for nth in 1..60 {
         let (rig, top) = maker().await;
         let child = rig.child(&top, json!({})).await.token();
@@ -154,7 +154,7 @@ async fn i5_a_revocation_that_failed_half_way_is_finished_by_a_tick() {
 }
 
 #[tokio::test]
-async fn i5_an_expiry_that_failed_is_tried_again() {
+async fn invariant_i5_an_expiry_that_failed_is_tried_again() {
     for nth in 1..40 {
         let rig = Rig::new().await;
         rig.policy("maker", MAKER).await;

@@ -63,7 +63,7 @@ async fn f5_odd_share_counts_are_refused() {
 }
 
 #[tokio::test]
-async fn i9_sealed_answers_only_what_says_so() {
+async fn invariant_i9_sealed_answers_only_what_says_so() {
     let rig = Rig::furnished().await;
     rig.root(Op::Write, "sys/seal", Value::Null).await.is(204);
     for (op, path) in [
@@ -154,7 +154,7 @@ impl Store for Gated {
 }
 
 #[tokio::test]
-async fn i9_until_the_tables_are_read_the_server_says_that_it_is_sealed() {
+async fn invariant_i9_until_the_tables_are_read_the_server_says_that_it_is_sealed() {
     let store = Arc::new(Gated { memory: Memory::new(), gate: Semaphore::new(1) });
     let kernel = fresh(Arc::clone(&store) as Arc<dyn Store>);
     let keys = kernel.init(1, 1, None).await.unwrap();
@@ -177,7 +177,7 @@ async fn i9_until_the_tables_are_read_the_server_says_that_it_is_sealed() {
 }
 
 #[tokio::test]
-async fn i9_a_storage_that_hangs_does_not_keep_the_keys_in_memory() {
+async fn invariant_i9_a_storage_that_hangs_does_not_keep_the_keys_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Late::default());
     let kernel = fresh(Arc::clone(&store) as Arc<dyn Store>);

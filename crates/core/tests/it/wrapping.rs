@@ -116,7 +116,7 @@ async fn a_wrapping_token_ends_with_its_time() {
 }
 
 #[test]
-fn i10_a_token_to_be_made_shows_nothing_of_what_it_wraps() {
+fn invariant_i10_a_token_to_be_made_shows_nothing_of_what_it_wraps() {
     let secret = crate::rig::canary("wrapped");
     let text = String::from_utf8(secret.expose().to_vec()).unwrap();
     let new = coffre_core::tokens::NewToken { wrapped: Some(secret), ..Default::default() };

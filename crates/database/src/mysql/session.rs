@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_cannot_be_left() {
+    fn i1_i4_literals_cannot_be_left() {
         assert_eq!(quoted(r"a'b\c"), r"'a''b\\c'");
         assert_eq!(quoted("x\\' OR 1=1 -- "), r"'x\\'' OR 1=1 -- '");
         assert_eq!(quoted("\0"), "'\\0'");

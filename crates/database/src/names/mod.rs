@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_never_longer_than_the_database_keeps_it() {
+    fn i1_a_name_is_never_longer_than_the_database_keeps_it() {
         let entropy = SeededEntropy::new(1);
         let long = "é".repeat(300);
         let name =

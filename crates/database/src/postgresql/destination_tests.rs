@@ -74,7 +74,7 @@ fn how_much_tls() {
 }
 
 #[test]
-fn what_reads_files_or_goes_elsewhere_is_refused_by_name() {
+fn i7_what_reads_files_or_goes_elsewhere_is_refused_by_name() {
     for (url, say) in [
         ("postgresql://u:p@%2Ftmp%2Fevil/d", "a path"),
         ("host=/tmp/evil dbname=d", "a path"),
@@ -110,7 +110,7 @@ fn what_reads_files_or_goes_elsewhere_is_refused_by_name() {
 }
 
 #[test]
-fn no_error_quotes_the_password() {
+fn i5_no_error_quotes_the_password() {
     // Forgotten encoding puts pieces of the password where other parts are read.
     for url in [
         "postgresql://u:CANARYa?b&CANARYc=d@h/d",

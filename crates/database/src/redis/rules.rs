@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_statement_brings_a_password_or_switches_a_user() {
+    fn i14_no_statement_brings_a_password_or_switches_a_user() {
         for rule in [
             ">word",
             "<word",

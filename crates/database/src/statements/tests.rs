@@ -68,7 +68,7 @@ fn values_are_quoted_for_where_they_stand() {
 }
 
 #[test]
-fn what_might_be_run_takes_only_plain_values() {
+fn i1_i4_what_might_be_run_takes_only_plain_values() {
     let body = r#"DO $$ BEGIN EXECUTE 'DROP ROLE "{{name}}"'; END $$"#;
     assert_eq!(pg(body, "v-a-1", "").unwrap(), body.replace("{{name}}", "v-a-1"));
     let refused = pg(body, EVIL, "").unwrap_err();
@@ -83,7 +83,7 @@ fn what_might_be_run_takes_only_plain_values() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn i14_what_cannot_be_is_refused() {
     for (sql, say) in [
         ("GRANT {{role}} TO x", "{{role}}"),
         ("GRANT '{{public_key}}' TO x", "{{public_key}}"),
@@ -128,7 +128,7 @@ proptest! {
 
     /// Whatever the value is, the statement keeps its shape: as many tokens of the same kinds as with a harmless one.
     #[test]
-    fn no_value_changes_the_shape_of_a_statement(name in "[-a '\"$;\\\\`/*]{1,16}") {
+    fn i1_i4_no_value_changes_the_shape_of_a_statement(name in "[-a '\"$;\\\\`/*]{1,16}") {
         let sql = r#"CREATE ROLE "{{name}}" IN ROLE {{username}} PASSWORD '{{password}}' /* {{x */; SELECT E'{{name}}'"#;
         for dialect in [Dialect::Postgresql, Dialect::Mysql] {
             let shape = |sql: &str| {
