@@ -227,7 +227,7 @@ class Names:
 
 def of_evidence(record: dict | None) -> bool:
     """Whether something is missing before an old key is destroyed."""
-    return bool((record or {}).get("work", {}).get("missing"))
+    return any(old.get("missing") for old in (record or {}).get("retiring", []))
 
 
 def claimless(record: dict | None) -> dict:

@@ -101,6 +101,7 @@ BAD = {
     "gen is no number": RING | {"keys": [key(NOW, 1, "active") | {"gen": "x"}]},
     "gen is a truth value": RING | {"keys": [key(NOW, 1, "active") | {"gen": True}]},
     "epoch is below zero": RING | {"epoch": -1},
+    "older than copies may be": RING | {"min_epoch": 99},
     "no epoch": {name: value for name, value in RING.items() if name != "epoch"},
     "alg is no name": RING | {"keys": [key(NOW, 1, "active") | {"alg": "a b"}]},
     "alg wants a key pair": RING | {"keys": [key(NOW, 1, "active") | {"alg": "EdDSA"}]},
@@ -234,6 +235,36 @@ def test_a_text_without_kid_opens_under_the_legacy_key_and_no_other():
     without = FernetRing(Keyring.from_document(ring([key(old, 1), key(new, 2, "active")])))
     with pytest.raises(UnknownKey, match="no legacy key"):
         without.decrypt(legacy)
+
+
+def test_decryptions_are_counted_under_their_key_and_who_takes_the_keys_is_known():
+    class Meter:
+        def __init__(self):
+            self.calls = []
+
+        def counts(self):
+            self.calls.append("counts")
+
+        def count(self, kid):
+            self.calls.append(kid)
+
+        def misses(self):
+            self.calls.append("misses")
+
+    old, new = fernet_key(), fernet_key()
+    meter = Meter()
+    parsed = Keyring.from_document(ring([key(old, 1, "decrypt-only"), key(new, 2, "active")], legacy=old))
+    column = FernetRing(parsed, meter=meter)
+    stored = FernetRing(Keyring.from_document({"value": old})).encrypt("note")
+    assert column.decrypt(stored) == column.decrypt(Fernet(old).encrypt(b"note")) == b"note"
+    column.decrypt(column.encrypt("note"))
+    column.rotate(stored)
+    with pytest.raises(InvalidToken):
+        column.decrypt(stored[:-4])
+    assert meter.calls == [kid_of(old), kid_of(old), "counts", kid_of(new), kid_of(old), kid_of(old)]
+    column.needs_reencryption(stored)
+    column.as_multifernet()
+    assert meter.calls[6:] == ["misses"]
 
 
 def test_a_text_moved_under_another_kid_does_not_open():

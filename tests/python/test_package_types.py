@@ -49,6 +49,8 @@ def main() -> None:
         kind: str = error.kind
         again: bool = error.retryable
         print(kind, again)
+    meter: coffre.Meter = coffre.meter("ENCRYPTION_MASTER_KEY")
+    meter.count("4c663eb1")
     stop()
 
 

@@ -778,8 +778,8 @@ class BackedUp(KINDS["encryption-key"]):
         return super().manifest().replace('backup_retention = "500ms"', 'backup_retention = "1h"')
 
     def over(self):
-        missing = (self.trap.record or {}).get("work", {}).get("missing", [])
-        return any("backups that need it are kept until" in each for each in missing)
+        retiring = (self.trap.record or {}).get("retiring", [])
+        return any("backups that need it are kept until" in each for old in retiring for each in old.get("missing", []))
 
 
 @scene

@@ -8,8 +8,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from coffre.fernet import FernetRing
-from coffre.keyring import Keyring, kid_of
+from coffre.fernet import FernetRing, UnknownKey
+from coffre.keyring import Keyring, KeyringError, kid_of
 
 LIVES = json.loads((Path(__file__).parents[1] / "output" / "keyrings.json").read_text())
 
@@ -42,13 +42,29 @@ def test_what_was_made_before_the_ring_is_found_under_the_same_name(name):
 def test_texts_open_over_a_whole_life_until_their_key_is_gone(name):
     rings = [Keyring.from_document(document) for document in LIVES[name]]
     written = [FernetRing(ring).encrypt("four lines of a note") for ring in rings]
+    gone = [document["min_epoch"] for document in LIVES[name] if "min_epoch" in document]
+    assert len(gone) == 2 and gone == sorted(set(gone)), "two keys are destroyed, one after the other"
+    destroyed = 0
     for at, text in enumerate(written):
-        for ring in rings[at:]:
-            kid = text.split(".")[1]
-            if kid in ring:
+        kid = text.split(".")[1]
+        held = [kid in ring for ring in rings[at:]]
+        assert held == sorted(held, reverse=True), "what is gone does not come back"
+        for ring, there in zip(rings[at:], held):
+            if there:
                 assert FernetRing(ring).decrypt(text) == b"four lines of a note"
-            else:
-                assert kid == rings[0].active.kid, "only the first key is ever taken away in these lives"
+                continue
+            destroyed += 1
+            with pytest.raises(UnknownKey):
+                FernetRing(ring).decrypt(text)
+    assert destroyed > 0
+
+
+@pytest.mark.parametrize("name", ["fernet", "base64"])
+def test_a_copy_from_before_a_destruction_is_not_read(name):
+    last = LIVES[name][-1]
+    assert last["min_epoch"] == last["epoch"]
+    with pytest.raises(KeyringError):
+        Keyring.from_document({**LIVES[name][-2], "min_epoch": last["min_epoch"]})
 
 
 def test_private_halves_are_in_no_public_ring():
@@ -78,6 +94,9 @@ def test_a_token_verifies_until_its_own_end_and_not_after():
         verified = 0
         for ring in rings[rings.index(next(ring for ring in rings if ring.by_kid(signer.kid))) :]:
             key = ring.by_kid(jwt.get_unverified_header(alive)["kid"])
+            if key is None:
+                assert ring is rings[-1], "it is in each ring but the last"
+                continue
             secret = key.public_pem() if key.asymmetric else key.material
             assert jwt.decode(alive, secret, algorithms=[key.algorithm or "HS256"])["sub"] == "ada"
             verified += ring.active.generation > 2

@@ -54,6 +54,11 @@ impl Acks {
         self.speaker.is_due(now)
     }
 
+    /// The server's time as far as it is known; `wall` is our own clock.
+    pub(crate) fn server_time(&self, wall: Wall) -> Wall {
+        self.speaker.server_time(wall)
+    }
+
     /// What of this is to be said now.
     pub(crate) fn pick(
         &mut self,

@@ -107,8 +107,10 @@ impl Contents {
         let keys = self.get("keys").and_then(|keys| serde_json::from_str::<Vec<Key>>(keys.expose()).ok());
         let (Some(keys), Some(active)) = (keys, text("active")) else { return false };
         let Some(active) = keys.iter().find(|key| key.kid == active) else { return false };
+        // Copies below this epoch hold a key that was destroyed.
+        let least = text("min_epoch").and_then(|text| text.parse().ok()).unwrap_or(0_u64);
         self.gen_no = active.gen_no;
-        self.epoch.is_some()
+        self.epoch.is_some_and(|epoch| epoch >= least)
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use coffre_ambient::Wall;
 use coffre_cache::{Alarm, Command, EntryId, Event, Failure, FlightId, Generation, LoginFailed, Note};
 use coffre_client::{Client, Refusals};
-use coffre_rotation::Statement;
+use coffre_rotation::{Statement, Word};
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,6 +25,7 @@ use crate::policy::{self, Found, Look};
 use crate::published::{Shelf, ShelfState};
 use crate::recipe::Key;
 use crate::timer::Timer;
+use crate::uses::Uses;
 
 /// Messages taken in before the table is published again.
 const BATCH: usize = 256;
@@ -173,7 +175,8 @@ impl Driver {
             Some((key.clone(), Statement { epoch, in_use, frozen: false, refusals }))
         };
         let wall = self.core.clock.wall();
-        let words = acks.pick(now, wall, self.targets.iter().filter_map(statement));
+        let mut words = acks.pick(now, wall, self.targets.iter().filter_map(statement));
+        metered(uses, &mut words, now, acks.server_time(wall));
         if words.is_empty() {
             return;
         }
@@ -487,7 +490,12 @@ impl Driver {
 
     /// Nobody has to wait for the word of a process that ends.
     async fn take_leave(&mut self) {
-        let words = self.acks.take().map(|mut acks| acks.farewell(self.core.clock.wall()));
+        let (now, wall) = (self.core.clock.boot(), self.core.clock.wall());
+        let words = self.acks.take().map(|mut acks| {
+            let mut words = acks.farewell(wall);
+            metered(&self.core.uses, &mut words, now, acks.server_time(wall));
+            words
+        });
         let Some(words) = words.filter(|words| !words.is_empty()) else { return };
         let Some(server) = self.core.engines.server() else { return };
         let client = {
@@ -511,6 +519,13 @@ impl Driver {
         if let Some(done) = done {
             let _ = done.try_send(());
         }
+    }
+}
+
+/// Puts into each word what was decrypted, where everything is counted.
+fn metered(uses: &Uses, words: &mut [Word<Key>], now: Duration, server: Wall) {
+    for word in words {
+        word.ack.decrypts = uses.decrypts(&word.key, now, server);
     }
 }
 

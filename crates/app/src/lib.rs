@@ -76,5 +76,5 @@ pub use secrets::Secrets;
 pub use settings::Settings;
 pub use source::Source;
 pub use subscription::{Changes, Subscription};
-pub use uses::InUse;
+pub use uses::{InUse, Meter};
 pub use value::Value;

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::source::Source;
 use crate::start;
 use crate::subscription::Subscription;
-use crate::uses::InUse;
+use crate::uses::{InUse, Meter};
 use crate::value::Value;
 
 /// An application's secrets. A clone is the same instance; when the last one drops, everything it holds is wiped.
@@ -210,6 +210,15 @@ impl Secrets {
         }
         self.core().engines.hint(Message::Used);
         Ok(())
+    }
+
+    /// Counts what this process decrypts with the keys of a variable, or of a path, from now on: all of it, or
+    /// [`Meter::misses`] must be said. Rotation destroys an old key when nobody has used it for a while.
+    ///
+    /// # Errors
+    /// As [`Secrets::in_use`].
+    pub fn meter(&self, name: &str) -> Result<Meter, Error> {
+        self.core().keys_of(name).map(|keys| Meter::begin(self.core(), keys))
     }
 
     /// Lets the background look at the clock again: after a leap of a clock that the settings gave.

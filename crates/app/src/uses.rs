@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coffre_ambient::Wall;
+use coffre_rotation::Decrypts;
 
 use crate::core::Core;
 use crate::engine::Message;
@@ -90,6 +92,86 @@ impl Default for Ledger {
 struct Book {
     open: BTreeMap<(Key, Mark), usize>,
     refused: HashMap<Key, VecDeque<Duration>>,
+    decrypted: HashMap<Key, Decrypted>,
+}
+
+/// What was decrypted with the keys of a ring.
+#[derive(Default)]
+struct Decrypted {
+    /// Somebody decrypts and does not count.
+    not_all: bool,
+    /// How often under each key, and when last.
+    under: BTreeMap<Box<str>, (u64, Duration)>,
+}
+
+/// Keys of a ring that are told apart, as many as an acknowledgement may name: those of late.
+const COUNTED: usize = 16;
+
+/// Counts what is decrypted with the keys of a ring: an old key is destroyed when nobody has used it for a while. A child
+/// after fork(2) counts its own, from its first decryption on.
+pub struct Meter {
+    core: Weak<Core>,
+    keys: Vec<Key>,
+}
+
+impl Meter {
+    pub(crate) fn begin(core: &Arc<Core>, keys: Vec<Key>) -> Self {
+        let meter = Self { core: Arc::downgrade(core), keys };
+        meter.counts();
+        meter
+    }
+
+    /// From now on every decryption of this process with this ring is counted here.
+    pub fn counts(&self) {
+        self.note(|_, _| {});
+    }
+
+    /// Something was decrypted, or tried to be, under the key of this name.
+    pub fn count(&self, kid: &str) {
+        self.note(|decrypted, now| decrypted.count(kid, now));
+    }
+
+    /// Not every decryption will be counted: the key itself was given away.
+    pub fn misses(&self) {
+        self.note(|decrypted, _| decrypted.not_all = true);
+    }
+
+    fn note(&self, change: impl Fn(&mut Decrypted, Duration)) {
+        let Some(core) = self.core.upgrade() else { return };
+        let now = core.clock.boot();
+        core.uses.with(|book| {
+            for key in &self.keys {
+                match book.decrypted.get_mut(key) {
+                    Some(decrypted) => change(decrypted, now),
+                    None => change(book.decrypted.entry(key.clone()).or_default(), now),
+                }
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meter")
+    }
+}
+
+impl Decrypted {
+    fn count(&mut self, kid: &str, now: Duration) {
+        if let Some((count, last)) = self.under.get_mut(kid) {
+            (*count, *last) = (count.saturating_add(1), now);
+            return;
+        }
+        if kid.is_empty() || kid.len() > 64 || kid.contains(char::is_control) {
+            self.not_all = true;
+            return;
+        }
+        if self.under.len() >= COUNTED {
+            let oldest = self.under.iter().min_by_key(|(_, (_, last))| *last).map(|(kid, _)| kid.clone());
+            oldest.and_then(|kid| self.under.remove(&kid));
+        }
+        self.under.insert(kid.into(), (1, now));
+    }
 }
 
 impl Book {
@@ -140,6 +222,30 @@ impl Uses {
         self.with(|book| {
             let recent = book.refused.get(key).map(|times| times.iter().filter(|at| **at + WINDOW > now));
             recent.map_or(0, |recent| u32::try_from(recent.count()).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// What was decrypted with the keys of this ring, if everything is counted. `wall` is the server's time now.
+    pub(crate) fn decrypts(
+        &self,
+        key: &Key,
+        now: Duration,
+        wall: Wall,
+    ) -> Option<BTreeMap<String, Decrypts>> {
+        let at = |last: Duration| {
+            let ago = u64::try_from(now.saturating_sub(last).as_nanos()).unwrap_or(u64::MAX);
+            Wall::from_nanos(wall.nanos().saturating_sub(ago))
+        };
+        self.with(|book| {
+            let decrypted = book.decrypted.get(key).filter(|decrypted| !decrypted.not_all)?;
+            let under = decrypted.under.iter();
+            Some(
+                under
+                    .map(|(kid, (count, last))| {
+                        (kid.to_string(), Decrypts { count: *count, last: at(*last) })
+                    })
+                    .collect(),
+            )
         })
     }
 

@@ -36,6 +36,14 @@ impl Manifest {
         &self.environments
     }
 
+    /// The environment before this one, in which a rotation must have gone well for `promote_after`, if that is said.
+    #[must_use]
+    pub fn soaks_in(&self, environment: &str) -> Option<&str> {
+        self.rotation.promote_after()?;
+        let at = self.environments.iter().position(|name| name == environment)?;
+        self.environments.get(at.checked_sub(1)?).map(String::as_str)
+    }
+
     /// The secret variables in file order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

@@ -107,7 +107,7 @@ path "{mount}/destroy/{environment}/*" {{
 "#
         );
         // Named one by one, so that a token with the other policy as well is not bound by what that denies.
-        for name in ["policy", "freeze", "enabled", "rec/*", "hist/*", "rollout/*"] {
+        for name in ["policy", "freeze", "enabled", "rec/*", "hist/*", "rollout/*", "escrow/*", "soak/*"] {
             text.push_str(&format!(
                 "path \"{mount}/data/{environment}/_rot/{name}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"patch\"]\n}}\npath \"{mount}/metadata/{environment}/_rot/{name}\" {{\n  capabilities = [\"create\", \"read\", \"update\", \"patch\", \"list\"]\n}}\n"
             ));
@@ -125,6 +125,11 @@ path "{mount}/metadata/{environment}/_rot/ack/*" {{
         text.push_str(&format!(
             "path \"{mount}/data/{environment}/_rot/approve/*\" {{\n  capabilities = [\"read\"]\n}}\npath \"{mount}/metadata/{environment}/_rot/approve/*\" {{\n  capabilities = [\"read\", \"list\"]\n}}\n"
         ));
+        if let Some(before) = self.soaks_in(environment) {
+            text.push_str(&format!(
+                "# Whether it has gone well there for promote_after.\npath \"{mount}/data/{before}/_rot/soak/*\" {{\n  capabilities = [\"read\"]\n}}\n"
+            ));
+        }
         for path in self.of_the_engine() {
             text.push_str(&format!(
                 "path \"{mount}/data/{environment}/{path}\" {{\n  capabilities = [\"read\"]\n}}\n"

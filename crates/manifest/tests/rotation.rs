@@ -252,6 +252,27 @@ fn who_consents_is_not_the_engine() {
     assert!(!manifest.policies("dev").iter().any(|policy| policy.name.ends_with("-approve")));
 }
 
+#[test]
+fn the_engine_reads_how_well_it_goes_in_the_environment_before() {
+    let rotate = |text: &str, environment: &str| {
+        let manifest = Manifest::parse(text).unwrap();
+        let before = manifest.soaks_in(environment).map(str::to_owned);
+        let policies = manifest.policies(environment);
+        let found = policies.into_iter().find(|policy| policy.name.ends_with("-rotate"));
+        (before, found.map(|policy| policy.text).unwrap_or_default())
+    };
+    let rule = "path \"atmr/data/staging/_rot/soak/*\" {\n  capabilities = [\"read\"]\n}";
+    let (before, text) = rotate(WHOLE, "prod");
+    assert!(before.is_none() && !text.contains(rule), "nobody asked for it");
+    let soaked =
+        WHOLE.replacen("promotions_per_hour = 4", "promotions_per_hour = 4\npromote_after = \"7d\"", 1);
+    let (before, text) = rotate(&soaked, "prod");
+    assert_eq!(before.as_deref(), Some("staging"));
+    assert!(text.contains(rule), "{text}");
+    assert_eq!(rotate(&soaked, "dev").0, None);
+    assert!(text.contains("path \"atmr/data/prod/_rot/soak/*\""), "it tells of itself");
+}
+
 /// Replaces a piece of the whole example, and gives the line that is then refused, and why.
 #[track_caller]
 fn refused(from: &str, to: &str) -> (String, String) {

@@ -65,6 +65,8 @@ mod _native {
     use super::settings::Settings;
     #[pymodule_export]
     use super::uses::InUse;
+    #[pymodule_export]
+    use super::uses::Meter;
     use super::{Bound, PyMapping, PyModule, PyModuleMethods as _, PyResult};
 
     #[pymodule_init]

@@ -17,7 +17,7 @@ use crate::news::Watch;
 use crate::opening;
 use crate::pending::{Made, Pending};
 use crate::settings::{Given, overrides};
-use crate::uses::InUse;
+use crate::uses::{InUse, Meter};
 
 /// Secrets of an application: read once, cached, kept fresh.
 ///
@@ -132,6 +132,13 @@ impl Secrets {
     /// happens after it.
     fn login_refused(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         self.app.login_refused(&text(name, "name")?).map_err(|error| Failure::from(error).into())
+    }
+
+    /// Counts what this process decrypts with the keys of a variable or at a path, from now on: all of it, or `misses` must
+    /// be said. Rotation destroys an old key when nobody has used it for a while.
+    fn meter(&self, name: &Bound<'_, PyAny>) -> PyResult<Meter> {
+        let found = self.app.meter(&text(name, "name")?).map_err(Failure::from)?;
+        Ok(Meter::new(found))
     }
 
     /// Calls back with a `Change` when values have changed or were withdrawn, on a thread of the package, one call at a

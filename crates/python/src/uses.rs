@@ -36,3 +36,35 @@ impl InUse {
         Err(PyTypeError::new_err("coffre.InUse stands for something of this process and cannot be pickled"))
     }
 }
+
+/// Counts what this process decrypts with the keys of a ring.
+#[pyclass(frozen, weakref, module = "coffre", name = "Meter")]
+pub(crate) struct Meter(coffre_app::Meter);
+
+impl Meter {
+    pub(crate) const fn new(meter: coffre_app::Meter) -> Self {
+        Self(meter)
+    }
+}
+
+#[pymethods]
+impl Meter {
+    /// From now on every decryption of this process with this ring is counted here.
+    fn counts(&self) {
+        self.0.counts();
+    }
+
+    /// Something was decrypted, or tried to be, under the key of this name.
+    fn count(&self, kid: &str) {
+        self.0.count(kid);
+    }
+
+    /// Not every decryption will be counted: the keys themselves were given away.
+    fn misses(&self) {
+        self.0.misses();
+    }
+
+    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyTypeError::new_err("coffre.Meter stands for something of this process and cannot be pickled"))
+    }
+}

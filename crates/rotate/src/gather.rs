@@ -1,7 +1,7 @@
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{Draw, Heard, Memory, Neighbour, Seen};
 use coffre_rotation::{
-    Ack, ConsumerId, Facts, Record, RotPolicy, RotationId, Target as Name, WireDocument, paths,
+    Ack, ConsumerId, Facts, Record, RotPolicy, RotationId, Soak, Target as Name, WireDocument, paths,
 };
 use futures_util::{StreamExt as _, stream};
 
@@ -21,6 +21,7 @@ pub(crate) struct Gathered {
     pub(crate) policy: RotPolicy,
     pub(crate) freeze: Option<String>,
     pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) soak: Option<Soak>,
     pub(crate) enabled: bool,
     pub(crate) draw: Draw,
 }
@@ -42,6 +43,7 @@ impl Gathered {
             policy: &self.policy,
             freeze: self.freeze.as_deref(),
             neighbours: &self.neighbours,
+            soak: self.soak.as_ref(),
             holder,
             now,
             memory,
@@ -93,9 +95,25 @@ pub(crate) async fn gather(
         policy: policy.value.unwrap_or_default(),
         freeze,
         neighbours,
+        soak: match &target.before {
+            Some(before) => soak(store, before, &target.name).await?,
+            None => None,
+        },
         enabled: enabled.value.unwrap_or_default().targets.contains_key(&target.name),
         draw: draw(store)?,
     })
+}
+
+/// How well it rotates in the environment before ours. What may not be read is not known.
+async fn soak(store: &Store, before: &str, name: &Name) -> Result<Option<Soak>, Failure> {
+    match store.read::<Soak>(&paths::soak(before, name)).await {
+        Ok(held) => Ok(held.value.filter(|soak| soak.target == *name)),
+        Err(failure) if matches!(failure.kind(), FailureKind::Denied | FailureKind::Config) => {
+            tracing::warn!(%name, before, %failure, "how well it rotates there is not known");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 fn draw(store: &Store) -> Result<Draw, Failure> {

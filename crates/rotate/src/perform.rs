@@ -1,5 +1,7 @@
 //! Doing what the machine says, through a [`Target`](crate::Target) and the store.
 
+use std::collections::BTreeMap;
+
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{Action, FailureKind as Asks, Outcome};
 use coffre_rotation::{Facts, Pending, Record, paths};
@@ -80,8 +82,9 @@ impl Work<'_> {
                 Ok(Outcome::Progress { cursor, done, counts })
             }
             Action::MayDestroy { gen_no } => {
-                let verdict = kind.may_destroy(self.at(None), *gen_no).await?;
-                Ok(Outcome::Missing(verdict.missing, verdict.ask_again))
+                let crate::Verdict { missing, ask_again, notes, certificate } =
+                    kind.may_destroy(self.at(None), *gen_no).await?;
+                Ok(Outcome::Evidence { missing, ask: ask_again, notes, certificate })
             }
             Action::Destroy { gen_no, epoch } => self.destroy(*gen_no, *epoch).await,
             _ => Err(Failure::config("this action is not known to this version")),
@@ -134,16 +137,24 @@ impl Work<'_> {
             return Err(Failure::config(what));
         }
         let beside = left.map_or(Ok(Vec::new()), |document| kind.companions(document))?;
-        let outcome = match changed {
+        let written = match changed {
             Some(document) => self.write(document, epoch).await?,
             None => Outcome::Done,
         };
-        self.store.destroy_older(&self.path()).await?;
-        for (suffix, _) in beside {
-            self.store.destroy_older(&format!("{}{suffix}", self.path())).await?;
+        let mut places = vec![self.path(), paths::record(self.environment, &self.target.name)];
+        places.extend(beside.into_iter().map(|(suffix, _)| format!("{}{suffix}", self.path())));
+        let mut gone = Vec::new();
+        for place in places {
+            let versions = self.store.destroy_older(&place).await?;
+            let list = versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            gone.push(format!(
+                "{place}: {}",
+                if list.is_empty() { "none but the present one" } else { &list }
+            ));
         }
-        self.store.destroy_older(&paths::record(self.environment, &self.target.name)).await?;
-        Ok(outcome)
+        let gone = BTreeMap::from([("destroyed".to_owned(), gone.join("; "))]);
+        let epoch = if matches!(written, Outcome::Written(_)) { epoch } else { 0 };
+        Ok(Outcome::Destroyed { epoch, gone })
     }
 
     /// Writes the credential document in place of the version that was read.

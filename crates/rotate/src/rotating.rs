@@ -14,6 +14,10 @@ pub struct Rotating {
     pub settings: Settings,
     /// What its kind does.
     pub kind: Arc<dyn Target>,
+    /// The environment in which it must have gone well before, where the settings ask for it.
+    pub before: Option<String>,
+    /// Another environment waits until it has gone well in this one.
+    pub followed: bool,
 }
 
 /// All that a [`Rotator`](crate::Rotator) works with.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_ambient::{Wall, ids};
 use coffre_rotation::machine::{self, Action, Memory, Next, Outcome, Seen};
-use coffre_rotation::{Phase, Record, RotPolicy, Target as Name, WireDocument, check, paths};
+use coffre_rotation::{Phase, Record, RotPolicy, Soak, Target as Name, Well, WireDocument, check, paths};
 
 use crate::chronicle::Chronicle;
 use crate::gather::{Gathered, gather};
@@ -44,6 +44,8 @@ struct Remembered {
     mirrored: Vec<(&'static str, String)>,
     /// The version of the document whose companions were seen to be in line.
     in_line: u64,
+    /// What the next environment was told.
+    told_well: Option<Option<Well>>,
     /// When the active credential was last tried.
     tried: Option<Duration>,
     /// When acknowledgements were last looked through, and how many of them.
@@ -209,6 +211,9 @@ impl Rotator {
                 tracing::warn!(%name, %failure, "the history could not be written; it is tried again");
             }
         }
+        if let Some(record) = &read.record.value {
+            self.tell_how_well(record).await;
+        }
         let epoch = read.facts.as_ref().map_or(0, |facts| facts.epoch);
         self.saw(name, epoch);
         self.align_companions(target, &read).await?;
@@ -267,7 +272,40 @@ impl Rotator {
             tracing::warn!(target = %record.target, %failure, "the history could not be written; it is tried again");
         }
         self.mirror(&record).await;
+        self.tell_how_well(&record).await;
         Ok(true)
+    }
+
+    /// For the environment after this one, which may not read the record. It is tried again with the next look.
+    async fn tell_how_well(&self, record: &Record) {
+        let name = &record.target;
+        let told =
+            self.memories().get(name).is_some_and(|known| known.told_well.as_ref() == Some(&record.well));
+        let followed = self.target(name).is_ok_and(|target| target.followed);
+        if told || !followed {
+            return;
+        }
+        match self.write_how_well(record).await {
+            Ok(()) => self.remember(name, |known| known.told_well = Some(record.well.clone())),
+            Err(failure) => {
+                tracing::warn!(%name, %failure, "the next environment was not told how well it rotates");
+            }
+        }
+    }
+
+    async fn write_how_well(&self, record: &Record) -> Result<(), Failure> {
+        let path = paths::soak(&self.environment, &record.target);
+        let held: crate::store::Held<Soak> = self.store.read(&path).await?;
+        let known = held.value.map(|soak| soak.well);
+        if known.as_ref() == Some(&record.well) || (known.is_none() && record.well.is_none()) {
+            return Ok(());
+        }
+        if held.version == 0 {
+            self.store.guard(&path, RECORD_VERSIONS).await?;
+        }
+        let mut soak = Soak::new(record.target.clone(), record.well.clone());
+        soak.write = self.store.write_id()?;
+        self.store.put(&path, &WireDocument::write(&soak)?, &soak.write, held.version).await.map(drop)
     }
 
     /// For people who look at the document's metadata; authority is in the record.
@@ -329,7 +367,7 @@ impl Rotator {
             Outcome::Failed(kind, why) => {
                 tracing::warn!(%name, phase = %record.phase, ?action, ?kind, why, "a step failed");
             }
-            Outcome::Written(epoch) => {
+            Outcome::Written(epoch) | Outcome::Destroyed { epoch, .. } => {
                 self.saw(name, *epoch);
                 tracing::debug!(%name, phase = %record.phase, epoch, "the document is written");
             }

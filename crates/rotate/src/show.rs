@@ -70,6 +70,8 @@ pub struct Leaving {
     pub earliest_retire: String,
     /// Its material is known to others.
     pub compromised: bool,
+    /// What still forbids its destruction, one sentence each.
+    pub missing: Vec<String>,
 }
 
 /// Why a target stands still.
@@ -159,6 +161,7 @@ fn describe(line: &mut Status, record: &Record) {
             phase: old.phase.to_string(),
             earliest_retire: old.earliest_retire.rfc3339(),
             compromised: old.compromised,
+            missing: old.missing.clone(),
         })
         .collect();
     line.last = time(record.schedule.last_ok);

@@ -140,13 +140,16 @@ impl Store {
         self.kv.manage(path, Manage::Guard { max_versions }).await
     }
 
-    /// Destroys all versions but the newest, and reads each back. The answer is the versions that are gone.
+    /// Destroys all versions but the newest, and reads each back, those too that were destroyed before: somebody may have
+    /// died in between. The answer is the versions that are gone.
     pub(crate) async fn destroy_older(&self, path: &str) -> Result<Vec<u64>, Failure> {
         let Some(found) = self.kv.metadata(path).await? else { return Ok(Vec::new()) };
-        let older: Vec<u64> = living(&found).filter(|version| *version < found.current).collect();
-        if !older.is_empty() {
-            self.kv.manage(path, Manage::Destroy(older.clone())).await?;
+        let is_older = |version: &u64| *version < found.current;
+        let living: Vec<u64> = living(&found).filter(is_older).collect();
+        if !living.is_empty() {
+            self.kv.manage(path, Manage::Destroy(living)).await?;
         }
+        let older: Vec<u64> = found.versions.keys().copied().filter(is_older).collect();
         for version in &older {
             let back = self.kv.read(path, Some(*version)).await?;
             if back.is_some_and(|back| back.document.is_some() || !back.destroyed) {

@@ -203,6 +203,8 @@ pub struct Verdict {
     pub missing: Vec<String>,
     /// When it is worth asking again, if the target knows.
     pub ask_again: Option<Wall>,
-    /// What was seen, for the certificate in the history: names and numbers, no material.
-    pub evidence: BTreeMap<String, String>,
+    /// What is to be remembered until the next look: names and numbers, no material.
+    pub notes: BTreeMap<String, String>,
+    /// What was seen if nothing is missing, for the certificate in the history: names and numbers, no material.
+    pub certificate: BTreeMap<String, String>,
 }

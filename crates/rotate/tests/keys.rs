@@ -19,8 +19,7 @@ struct Nobody;
 
 impl Witness for Nobody {
     fn testify<'a>(&'a self, _: At<'a>, _: u64, _: &'a str) -> BoxFuture<'a, Result<Testimony, Failure>> {
-        let none =
-            Testimony { meter: Meter::Uncounted, in_use: Vec::new(), approvals: Vec::new(), escrow: None };
+        let none = Testimony { meter: Meter::default(), in_use: Vec::new(), approvals: Vec::new() };
         Box::pin(std::future::ready(Ok(none)))
     }
 }
@@ -32,6 +31,7 @@ fn encryption() -> EncryptionKey {
         drains: Vec::new(),
         rules: Rules::default(),
         rate: Rate::default(),
+        safe: None,
     };
     EncryptionKey::new("value", registry, Arc::new(Nobody))
 }

@@ -122,6 +122,7 @@ fn happening(event: EventKind, dedupe: &str) -> Happening {
         consumers: Vec::new(),
         actor: "host.boot.1".to_owned(),
         note: "Grant the rotator the right, then `coffre rotate resume`.".to_owned(),
+        facts: std::collections::BTreeMap::new(),
         dedupe: dedupe.to_owned(),
     }
 }

@@ -166,6 +166,7 @@ async fn told(webhooks: Vec<Webhook>, email: Vec<Email>, patience: Duration) -> 
         consumers: Vec::new(),
         actor: String::new(),
         note: "a note".to_owned(),
+        facts: std::collections::BTreeMap::new(),
         dedupe: String::new(),
     };
     notifier.tell(&Target::new("redis/app").unwrap(), &happening);

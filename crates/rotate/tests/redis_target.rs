@@ -85,6 +85,9 @@ impl Bench {
             compromised,
             confirmed: false,
             cleared: false,
+            missing: Vec::new(),
+            notes: std::collections::BTreeMap::new(),
+            certificate: std::collections::BTreeMap::new(),
         });
     }
 }

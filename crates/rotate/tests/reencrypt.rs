@@ -47,8 +47,11 @@ struct Nobody;
 
 impl Witness for Nobody {
     fn testify<'a>(&'a self, _: At<'a>, _: u64, _: &'a str) -> BoxFuture<'a, Result<Testimony, Failure>> {
-        let none =
-            Testimony { meter: Meter::Last(None), in_use: Vec::new(), approvals: Vec::new(), escrow: None };
+        let none = Testimony {
+            meter: Meter { counting: 1, ..Meter::default() },
+            in_use: Vec::new(),
+            approvals: Vec::new(),
+        };
         Box::pin(std::future::ready(Ok(none)))
     }
 }
@@ -69,6 +72,7 @@ fn target(server: &Server) -> EncryptionKey {
         drains: Vec::new(),
         rules: Rules { backup_retention: Some(Duration::ZERO), quiet: Duration::ZERO, ..Rules::default() },
         rate: Rate { rows_per_second: 1_000_000 },
+        safe: None,
     };
     EncryptionKey::new("value", registry, Arc::new(Nobody))
 }
@@ -91,6 +95,9 @@ impl Rig {
         rig.document = target.promote(rig.at(), &pending).unwrap();
         (rig.record.active, rig.record.gens) = (2, 2);
         rig.document = target.retire(rig.at(), 1).await.unwrap().unwrap();
+        let since = rig.now.rfc3339();
+        let old = json!({"gen": 1, "since": since, "earliest_retire": since, "phase": "DESTROY", "phase_since": since});
+        rig.record.retiring.push(serde_json::from_value(old).unwrap());
         rig
     }
 
@@ -125,9 +132,9 @@ impl Rig {
 
     /// What is still missing for destruction, kept as the engine keeps it.
     async fn missing(&mut self, target: &EncryptionKey) -> Vec<String> {
-        let missing = target.may_destroy(self.at(), 1).await.unwrap().missing;
-        self.record.work.insert("missing".to_owned(), json!(missing));
-        missing
+        let verdict = target.may_destroy(self.at(), 1).await.unwrap();
+        self.record.retiring[0].notes = verdict.notes;
+        verdict.missing
     }
 }
 

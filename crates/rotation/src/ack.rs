@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use coffre_ambient::Wall;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{WireDocument, wall};
+use crate::wire::{WireDocument, is_plain, wall};
 use crate::{ConsumerId, WriteId};
 
 /// What a consumer says of one target, in `_rot/ack/<target>/<consumer>`; written anew every `soft_ttl`.
@@ -22,6 +24,9 @@ pub struct Ack {
     /// Logins that were refused in the last minute.
     #[serde(default)]
     pub auth_failures_60s: u32,
+    /// Decryptions under keys that are not the active one any more, by the key's name; only of who counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decrypts: Option<BTreeMap<String, Decrypts>>,
     /// When the registration ends: `max_stale` and twice the clock allowance after it was written. Of a frozen process:
     /// when it will have ended, since it uses what it has until then; whoever sees it end writes a last
     /// acknowledgement that ends at once.
@@ -31,6 +36,19 @@ pub struct Ack {
     #[serde(rename = "_w", default)]
     pub write: WriteId,
 }
+
+/// Decryptions under one key, of one process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Decrypts {
+    /// How many, since the process began.
+    pub count: u64,
+    /// The last one.
+    #[serde(with = "wall")]
+    pub last: Wall,
+}
+
+/// Keys that are counted for.
+const MAX_COUNTED: usize = 16;
 
 fn schema() -> String {
     Ack::SCHEMA.to_owned()
@@ -46,6 +64,7 @@ impl Ack {
             in_use,
             frozen: false,
             auth_failures_60s: 0,
+            decrypts: None,
             expires,
             write: WriteId::default(),
         }
@@ -54,6 +73,8 @@ impl Ack {
     /// Dates its end by another clock, which is ahead of the one it was dated with by so many seconds.
     pub fn redate(&mut self, ahead: i64) {
         self.expires = shifted(self.expires, ahead);
+        let counted = self.decrypts.iter_mut().flat_map(BTreeMap::values_mut);
+        counted.for_each(|under| under.last = shifted(under.last, ahead));
     }
 }
 
@@ -74,6 +95,13 @@ impl WireDocument for Ack {
     const MAX_BYTES: usize = 4 * 1024;
 
     fn check(&self) -> Result<(), &'static str> {
-        if self.write.is_sound() { Ok(()) } else { Err("_w is not the id of a write") }
+        let sound = |kid: &String| !kid.is_empty() && is_plain(kid, 64);
+        let bounded =
+            |counted: &BTreeMap<String, Decrypts>| counted.len() <= MAX_COUNTED && counted.keys().all(sound);
+        match (self.write.is_sound(), self.decrypts.as_ref().is_none_or(bounded)) {
+            (false, _) => Err("_w is not the id of a write"),
+            (_, false) => Err("it counts decryptions of more than 16 keys, or of one without a name"),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use coffre_ambient::Wall;
 use coffre_crypto::digest;
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,8 @@ pub enum EventKind {
     TakenOver,
     /// A person read material that is no longer in use.
     Revealed,
+    /// A copy of an old key was sealed to the offline recovery key.
+    Escrowed,
 }
 
 /// Something that happened, without material.
@@ -80,6 +84,9 @@ pub struct Happening {
     /// A sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Names and numbers: the certificate of a destruction.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
     /// Two events with the same key are one: it may be delivered more than once.
     #[serde(default)]
     pub dedupe: String,
@@ -109,6 +116,7 @@ impl HistoryEvent {
         let sound = is_plain(&self.what.actor, 200)
             && is_plain(&self.what.note, 2_000)
             && is_plain(&self.what.dedupe, 400)
+            && are_facts(&self.what.facts)
             && self.what.consumers.len() <= 64
             && self.what.fingerprints.len() <= 4
             && self.what.fingerprints.iter().all(|text| is_plain(text, 64))
@@ -153,6 +161,37 @@ pub(crate) fn is_hash(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     })
+}
+
+/// The most that the facts of one event have, in bytes.
+pub(crate) const MAX_FACTS: usize = 4_096;
+
+/// Whether facts are few, short and printable.
+pub(crate) fn are_facts(facts: &BTreeMap<String, String>) -> bool {
+    let length: usize = facts.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let plain = |(name, value): (&String, &String)| is_plain(name, 64) && is_plain(value, 1_000);
+    facts.len() <= 24 && length <= MAX_FACTS && facts.iter().all(plain)
+}
+
+/// As much of facts as is taken.
+pub(crate) fn facts(given: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut length = 0_usize;
+    let cut = |text: &str, most: usize| {
+        let mut plain = String::new();
+        for c in text.chars().filter(|c| !c.is_control()) {
+            if plain.len().saturating_add(c.len_utf8()) > most {
+                break;
+            }
+            plain.push(c);
+        }
+        plain
+    };
+    let short = given.iter().take(24).map(|(name, value)| (cut(name, 64), cut(value, 1_000)));
+    let fits = |(name, value): &(String, String)| {
+        length = length.saturating_add(name.len()).saturating_add(value.len());
+        length <= MAX_FACTS
+    };
+    short.take_while(fits).collect()
 }
 
 /// `_rot/hist/<target>/<yyyymm>`: what happened to a target in a month.

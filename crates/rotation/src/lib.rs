@@ -21,6 +21,8 @@ mod approval;
 pub mod check;
 mod consumer;
 mod credential;
+pub mod destruction;
+mod escrow;
 pub mod external;
 mod history;
 mod id;
@@ -32,15 +34,17 @@ mod reading;
 mod record;
 pub mod schedule;
 mod settings;
+mod soak;
 mod speaker;
 mod target;
 mod wire;
 mod words;
 
-pub use ack::{Ack, shifted};
+pub use ack::{Ack, Decrypts, shifted};
 pub use approval::Approval;
 pub use consumer::ConsumerId;
 pub use credential::{CredentialHead, Facts, Usable};
+pub use escrow::EscrowCopy;
 pub use history::{BrokenChain, ChainHead, EventKind, Happening, HistoryEvent, HistoryMonth};
 pub use id::{RotationId, WriteId};
 pub use policy::{Blackout, Limits, RotPolicy};
@@ -50,6 +54,7 @@ pub use record::{
     Retiring, Schedule,
 };
 pub use settings::{Bridge, Settings};
+pub use soak::{Soak, Well};
 pub use speaker::{Fate, Speaker, Statement, Trouble, Word};
 pub use target::{BadName, Target};
 pub use wire::{DocumentError, WireDocument};

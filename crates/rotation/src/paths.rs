@@ -9,6 +9,8 @@
 //! | `_rot/hist/<target>/<yyyymm>` | rotator | people |
 //! | `_rot/rollout/<target>` | all | all |
 //! | `_rot/approve/<target>/<gen>/<entity>` | that person | rotator |
+//! | `_rot/escrow/<target>/<gen>` | rotator | who has the recovery key |
+//! | `_rot/soak/<target>` | rotator | the next environment's rotator |
 //! | `_rot/freeze` | people | rotator |
 //! | `_rot/enabled` | `rotate enable` | rotator |
 //!
@@ -65,6 +67,16 @@ pub fn approvals(environment: &str, target: &Target, generation: u64) -> String 
 /// One person's consent; `entity` is the id of their entity.
 pub fn approval(environment: &str, target: &Target, generation: u64, entity: &str) -> String {
     format!("{}/{entity}", approvals(environment, target, generation))
+}
+
+/// A generation's key, sealed to the offline recovery key.
+pub fn escrow(environment: &str, target: &Target, generation: u64) -> String {
+    format!("{environment}/{FOLDER}/escrow/{target}/{generation}")
+}
+
+/// How well it rotates here.
+pub fn soak(environment: &str, target: &Target) -> String {
+    format!("{environment}/{FOLDER}/soak/{target}")
 }
 
 /// The slots of restarts.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{self, ChainHead, Happening, HistoryEvent};
 use crate::wire::{WireDocument, is_plain, length_of_map, material, some_material, some_wall, wall};
-use crate::{ConsumerId, Kind, Phase, Reason, RotationId, Target, WriteId};
+use crate::{ConsumerId, Kind, Phase, Reason, RotationId, Target, Well, WriteId};
 
 /// Old generations that may be on their way out at the same time: `max_accepted` less the active one.
 pub const MAX_RETIRING: usize = 8;
@@ -89,6 +89,9 @@ pub struct Record {
     /// What the document must be made to say, outside of a rotation.
     #[serde(default)]
     pub repair: Option<Repair>,
+    /// How it rotates, and since when it has gone well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well: Option<Well>,
     /// Events that are part of the chain and perhaps not yet in the history's document.
     #[serde(default)]
     pub outbox: Vec<HistoryEvent>,
@@ -129,6 +132,7 @@ impl Record {
             after_undo: None,
             exposed: false,
             repair: None,
+            well: None,
             outbox: Vec::new(),
             work: BTreeMap::new(),
         }
@@ -150,6 +154,7 @@ impl Record {
             halt: self.halt.clone(),
             schedule: self.schedule.clone(),
             hist_head: self.hist_head.clone(),
+            well: self.well.clone(),
             outbox: self.outbox.clone(),
             work: self.work.clone(),
             ..*self
@@ -205,6 +210,7 @@ impl WireDocument for Record {
         self.claim.as_ref().map_or(Ok(()), Claim::check)?;
         self.gate.as_ref().map_or(Ok(()), Gate::check)?;
         self.halt.as_ref().map_or(Ok(()), Halt::check)?;
+        self.well.as_ref().map_or(Ok(()), Well::check)?;
         self.outbox.iter().try_for_each(HistoryEvent::check)?;
         self.check_generations()
     }
@@ -336,6 +342,16 @@ pub struct Retiring {
     /// The evidence for its destruction is complete.
     #[serde(default)]
     pub cleared: bool,
+    /// What still forbids its destruction, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// What its kind remembers of the evidence, between one look and the next. `escrow`: which copy was sealed to the
+    /// offline recovery key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
+    /// What was seen when the evidence was complete; goes into the history with its destruction.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificate: BTreeMap<String, String>,
 }
 
 const fn drain() -> Phase {
@@ -350,12 +366,19 @@ impl Retiring {
             principal: self.principal.clone(),
             material: self.material.as_ref().map(SecretText::duplicate),
             gate: self.gate.clone(),
+            missing: self.missing.clone(),
+            notes: self.notes.clone(),
+            certificate: self.certificate.clone(),
             ..*self
         }
     }
 
     fn check(&self) -> Result<(), &'static str> {
         self.gate.as_ref().map_or(Ok(()), Gate::check)?;
+        let short = self.missing.len() <= 16 && self.missing.iter().all(|text| is_plain(text, 1_000));
+        if !short || !history::are_facts(&self.notes) || !history::are_facts(&self.certificate) {
+            return Err("the evidence for a generation's destruction is too long");
+        }
         let phase = matches!(self.phase, Phase::Drain | Phase::Retire | Phase::Reencrypt | Phase::Destroy);
         let named = self.principal.as_ref().is_none_or(|name| is_plain(name, 256));
         let bounded = self.material.as_ref().is_none_or(|text| text.len() <= MAX_MATERIAL);

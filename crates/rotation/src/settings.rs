@@ -15,6 +15,9 @@ pub enum Bridge {
     Elsewhere,
 }
 
+/// The version of what the engine does in each phase; another one must show its worth again.
+const PROCEDURE: u32 = 1;
+
 /// How one target rotates. Follows from the manifest; [`crate::check`] says what cannot work.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -52,6 +55,8 @@ pub struct Settings {
     pub retry_for: Duration,
     /// Between retirement and destruction of a signing key.
     pub destroy_hold: Duration,
+    /// So long the same procedure must have gone well in the environment before this one, before the schedule begins here.
+    pub promote_after: Option<Duration>,
     /// Targets of one group are promoted with a gap between them.
     pub group: Option<String>,
     /// An external action is over after that, or is given up.
@@ -89,6 +94,7 @@ impl Settings {
             gate_deadline: Duration::from_secs(86_400),
             retry_for: Duration::from_secs(86_400),
             destroy_hold: Duration::ZERO,
+            promote_after: None,
             group: None,
             action_timeout: Duration::from_secs(30),
             claim: Duration::from_secs(120),
@@ -97,6 +103,24 @@ impl Settings {
             bridge: Bridge::None,
             look_again: Duration::from_secs(60),
         }
+    }
+
+    /// What the rotation does, as a name: another version of the engine's procedure, or other settings that it follows, have
+    /// another one. The schedule and the pace are not among them.
+    #[must_use]
+    pub fn procedure(&self) -> String {
+        let what = format!(
+            "{:?}",
+            (
+                self.kind,
+                self.bridge == Bridge::None,
+                (self.token_lifetime, self.leeway, self.grace),
+                (&self.frozen, &self.restarted, self.max_process_lifetime),
+                self.all_acknowledge,
+            )
+        );
+        let digest = hex::encode(coffre_crypto::digest::sha256(what.as_bytes()));
+        format!("{PROCEDURE}-{}", digest.get(..16).unwrap_or_default())
     }
 
     /// `L + w`; zero for what signs nothing.

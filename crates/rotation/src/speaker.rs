@@ -146,6 +146,12 @@ impl<K: Ord + Clone> Speaker<K> {
         !self.busy && (self.changed || self.wake_at().is_some_and(|at| at <= now))
     }
 
+    /// The server's time as far as it is known; `wall` is our own clock.
+    #[must_use]
+    pub fn server_time(&self, wall: Wall) -> Wall {
+        shifted(wall, self.ahead)
+    }
+
     /// What of all that could be said, by each consumer, is to be said now. `wall` is our own clock.
     pub fn pick(
         &mut self,

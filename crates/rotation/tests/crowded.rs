@@ -52,6 +52,7 @@ fn decided(leaving: u64) -> Next {
             policy: &policy,
             freeze: None,
             neighbours: &[],
+            soak: None,
             holder: "us",
             now,
             memory: Memory::default(),

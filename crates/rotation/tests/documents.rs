@@ -2,11 +2,13 @@
 //! quoted, and material is in no `Debug` and no error.
 #![expect(clippy::unwrap_used, reason = "test")]
 
+use std::collections::BTreeMap;
+
 use coffre_ambient::{SeededEntropy, Wall};
 use coffre_rotation::{
-    Ack, AfterUndo, Claim, ConsumerId, EventKind, Gate, GateMode, Halt, HaltCode, Happening, HistoryMonth,
-    Kind, Pending, Phase, Reason, Record, Repair, RepairReason, Retiring, RotPolicy, RotationId, Schedule,
-    Target, WireDocument, WriteId,
+    Ack, AfterUndo, Approval, Claim, ConsumerId, Decrypts, EscrowCopy, EventKind, Gate, GateMode, Halt,
+    HaltCode, Happening, HistoryMonth, Kind, Pending, Phase, Reason, Record, Repair, RepairReason, Retiring,
+    RotPolicy, RotationId, Schedule, Soak, Target, Well, WireDocument, WriteId,
 };
 use coffre_secret::SecretText;
 use proptest::prelude::*;
@@ -56,6 +58,9 @@ fn retiring(number: u64) -> impl Strategy<Value = Retiring> {
             compromised: held,
             confirmed: held,
             cleared: !held,
+            missing: vec!["2 texts".to_owned(); usize::from(held)],
+            notes: BTreeMap::from([("escrow".to_owned(), "sha256:00 for f00d".to_owned())]),
+            certificate: BTreeMap::new(),
         })
 }
 
@@ -119,6 +124,7 @@ fn happening(at: Wall, note: &str) -> Happening {
         consumers: vec![ConsumerId::of("api", "web", "b", "1")],
         actor: "host/boot/1".to_owned(),
         note: note.to_owned(),
+        facts: BTreeMap::from([("kid".to_owned(), "ab12cd34".to_owned())]),
         dedupe: format!("r/{note}"),
     }
 }
@@ -143,9 +149,25 @@ proptest! {
 
     #[test]
     fn acks_round_trip(id in consumer(), epoch: u64, in_use: u64, expires in wall(), frozen: bool) {
-        let ack = Ack { frozen, auth_failures_60s: 4, ..Ack::new(id, epoch, in_use, expires) };
+        let counted = BTreeMap::from([("ab12cd34".to_owned(), Decrypts { count: epoch, last: expires })]);
+        let decrypts = (!frozen).then_some(counted);
+        let ack = Ack { frozen, auth_failures_60s: 4, decrypts, ..Ack::new(id, epoch, in_use, expires) };
         round_trips(&ack)?;
         prop_assert_eq!(Ack::parse(ack.write().unwrap().expose().as_bytes()).unwrap(), ack);
+    }
+
+    #[test]
+    fn consents_and_copies_round_trip(of in target(), number in 1_u64.., who in "[0-9a-f-]{1,64}", sealed: Vec<u8>, at in wall()) {
+        round_trips(&Approval::new(of.clone(), number, &who))?;
+        let copy = EscrowCopy::new(of, number, "ab12cd34", "f00d".to_owned(), &[&sealed[..], b"x"].concat(), at);
+        prop_assert_eq!(copy.digest().len(), 71);
+        round_trips(&copy)?;
+    }
+
+    #[test]
+    fn words_of_how_well_it_goes_round_trip(of in target(), at in wall(), well: bool) {
+        let well = well.then(|| Well { procedure: "1-0123456789abcdef".to_owned(), since: at });
+        round_trips(&Soak::new(of, well))?;
     }
 
     #[test]

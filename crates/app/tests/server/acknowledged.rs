@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use coffre_ambient::Clock as _;
 use serde_json::Value as Json;
 
 use crate::{MINUTE, Opened, Server, opened_with, stand_in};
@@ -33,6 +34,25 @@ impl Opened {
         said["data"].clone()
     }
 
+    /// Lets time pass until the newest word is like this. Time may pass before the answer to the word before is taken in:
+    /// then the next one is due so much later.
+    fn told_in_time(&self, step: Duration, is_it: impl Fn(&Json) -> bool) {
+        let newest = || {
+            let (_, body) = self.server.acknowledged().pop()?;
+            serde_json::from_str::<Json>(&body).ok().map(|said| said["data"].clone())
+        };
+        for _ in 0..20 {
+            self.pass(step);
+            for _ in 0..100 {
+                if newest().is_some_and(|said| is_it(&said)) {
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        assert!(newest().is_some_and(|said| is_it(&said)), "this is not said: {:?}", newest());
+    }
+
     fn rotate(&self, epoch: u64, gen_no: u64) {
         self.server.says(PATH, 200, &credential(epoch, gen_no));
         self.secrets.invalidate("redis/password").unwrap();
@@ -52,8 +72,7 @@ fn what_rotates_is_acknowledged_at_the_start_at_each_change_and_in_time() {
     opened.pass(MINUTE * 5);
     opened.until(|opened| opened.server.acknowledged().iter().any(|(_, body)| body.contains(r#""epoch":9"#)));
     let before = opened.server.acknowledged().len();
-    opened.pass(MINUTE * 5);
-    opened.until(|opened| opened.server.acknowledged().len() > before);
+    opened.told_in_time(MINUTE * 5, |_| opened.server.acknowledged().len() > before);
     assert!(opened.server.acknowledged().iter().all(|(path, _)| !path.contains("jwt")), "that has no epoch");
     opened.secrets.close();
     let (_, last) = opened.server.acknowledged().pop().unwrap();
@@ -94,8 +113,7 @@ fn a_connection_keeps_its_generation_in_use_until_it_is_closed() {
     drop(new);
     opened.secrets.login_refused("REDIS_URL").unwrap();
     opened.secrets.login_refused("REDIS_URL").unwrap();
-    opened.pass(Duration::from_secs(11));
-    assert_eq!(opened.word(4)["auth_failures_60s"], 2);
+    opened.told_in_time(Duration::from_secs(11), |said| said["auth_failures_60s"] == 2);
 }
 
 #[test]
@@ -111,4 +129,41 @@ fn a_server_that_allows_no_acknowledgements_is_served_from_all_the_same() {
     opened.server.answers_acknowledgements(200);
     opened.pass(MINUTE * 6);
     assert_eq!(opened.word(2)["epoch"], 8);
+}
+
+#[test]
+fn decryptions_are_told_by_who_counts_all_of_them() {
+    let opened = rotating();
+    assert!(opened.word(1).get("decrypts").is_none(), "nobody counts");
+    let meter = opened.secrets.meter("redis/password").unwrap();
+    let none = serde_json::json!({});
+    opened.told_in_time(MINUTE * 5, |said| said.get("decrypts") == Some(&none));
+    meter.count("k1");
+    meter.count("k1");
+    let counted = serde_json::json!({ "k1": { "count": 2, "last": opened.clock.wall().rfc3339() } });
+    opened.told_in_time(MINUTE * 5, |said| said.get("decrypts") == Some(&counted));
+    meter.misses();
+    meter.count("k1");
+    // What is not whole says nothing.
+    opened.told_in_time(MINUTE * 5, |said| said.get("decrypts").is_none());
+}
+
+#[test]
+fn who_leaves_tells_what_it_decrypted_last() {
+    let opened = rotating();
+    let meter = opened.secrets.meter("REDIS_PASSWORD").unwrap();
+    // Who leaves before the answer to its first word says no other.
+    opened.word(1);
+    let before = opened.server.acknowledged().len();
+    opened.told_in_time(MINUTE * 5, |_| opened.server.acknowledged().len() > before);
+    (0..20).for_each(|key| meter.count(&format!("k{key}")));
+    opened.secrets.close();
+    let (_, last) = opened.server.acknowledged().pop().unwrap();
+    let last: Json = serde_json::from_str(&last).unwrap();
+    assert_eq!(
+        last["data"]["decrypts"].as_object().map(serde_json::Map::len),
+        Some(16),
+        "no more than may be named"
+    );
+    meter.count("k0");
 }

@@ -56,6 +56,12 @@ pub struct Project {
 }
 
 impl Project {
+    /// How long a procedure must have gone well in the environment before another one.
+    #[must_use]
+    pub fn promote_after(&self) -> Option<Duration> {
+        self.limits.promote_after.as_ref().map(Period::length)
+    }
+
     /// `K`: by how much clocks may differ.
     #[must_use]
     pub fn clock_allowance(&self) -> Duration {

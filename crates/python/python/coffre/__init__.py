@@ -21,6 +21,7 @@ from coffre._native import (
     Document,
     Explanation,
     InUse,
+    Meter,
     Secrets,
     __version__,
     get_secret,
@@ -41,6 +42,7 @@ __all__ = [
     "Key",
     "Keyring",
     "KeyringError",
+    "Meter",
     "NotFound",
     "RotationError",
     "Secrets",
@@ -58,6 +60,7 @@ __all__ = [
     "invalidate",
     "keyring",
     "login_refused",
+    "meter",
     "metrics",
     "names",
     "on_change",
@@ -124,6 +127,11 @@ def in_use(name: str) -> InUse:
 def login_refused(name: str) -> None:
     """Says that a login with the credentials of a variable or a path was refused."""
     _default.secrets().login_refused(name)
+
+
+def meter(name: str) -> Meter:
+    """Counts what this process decrypts with the keys of a variable or at a path: all of it, or `misses` must be said."""
+    return _default.secrets().meter(name)
 
 
 def on_change(callback: Callable[[Change], object]) -> Callable[[], None]:

@@ -3,6 +3,9 @@
 A text is ``e1.<kid>.<Fernet token>``. What was written before there was a ring has no prefix; it is opened with the
 ring's legacy key and with no other one. `FernetRing.needs_reencryption` says which texts stand under an old key.
 
+`FernetRing.of` counts what is decrypted under which key and lets the rotation know: an old key is destroyed when nobody
+has needed it for a while. Code that reads the keys past this class must not be in the same process.
+
     ring = coffre.fernet.FernetRing.of("encryption/master_key")
     stored = ring.encrypt("four lines of a note")
     ring.decrypt(stored)
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Callable, Dict, NoReturn, Optional, Tuple, Union
+from typing import Callable, Dict, NoReturn, Optional, Protocol, Tuple, Union
 
 from cryptography.fernet import Fernet, MultiFernet
 from cryptography.fernet import InvalidToken as _InvalidToken
@@ -35,14 +38,31 @@ class UnknownKey(InvalidToken):
     """The text stands under a key that the ring does not have: it was retired, or never belonged to this ring."""
 
 
+class CountsDecryptions(Protocol):
+    """`coffre.Meter`."""
+
+    def counts(self) -> None:
+        """Every decryption is counted from now on."""
+
+    def count(self, kid: str) -> None:
+        """One more."""
+
+    def misses(self) -> None:
+        """Not every one."""
+
+
 class FernetRing:
     """Encrypts with the active key of a ring, opens with each accepted one. Safe to share between threads."""
 
     def __init__(
-        self, source: Union[Keyring, Callable[[], Keyring]], refresh: Optional[Callable[[], object]] = None
+        self,
+        source: Union[Keyring, Callable[[], Keyring]],
+        refresh: Optional[Callable[[], object]] = None,
+        meter: Optional[CountsDecryptions] = None,
     ) -> None:
         """``source`` is a ring, or gives the present one at each call. ``refresh`` asks the server out of turn; it is
-        called for an unknown key id, at most every 10 s."""
+        called for an unknown key id, at most every 10 s. ``meter`` is told of each decryption."""
+        self._meter = meter
         self._source: Callable[[], Keyring] = (lambda: source) if isinstance(source, Keyring) else source
         self._refresh = ForcedRefresh(refresh) if refresh is not None else None
         self._unknown = Unknown()
@@ -52,11 +72,15 @@ class FernetRing:
     def of(cls, name: str, secrets: Optional[SecretsLike] = None) -> FernetRing:
         """The ring of a variable or at a path, of ``secrets`` or of the whole process."""
         found = process_secrets(secrets)
-        return cls(KeyringSource(document_reader(found, name), name), refresher(found, name))
+        begin: Optional[Callable[[str], CountsDecryptions]] = getattr(found, "meter", None)
+        meter = begin(name) if begin is not None else None
+        return cls(KeyringSource(document_reader(found, name), name), refresher(found, name), meter)
 
     def encrypt(self, data: Union[bytes, str]) -> str:
         """``e1.<kid>.<token>`` under the active key. Texts are encoded as UTF-8."""
         ring, ciphers = self._ciphers()
+        if self._meter is not None:
+            self._meter.counts()
         token = ciphers[ring.active.kid].encrypt(data.encode("utf-8") if isinstance(data, str) else data)
         return f"{PREFIX}{ring.active.kid}.{token.decode('ascii')}"
 
@@ -87,6 +111,8 @@ class FernetRing:
     def as_multifernet(self) -> MultiFernet:
         """For code that knows MultiFernet: the active key first, then the others from new to old. Its texts have no key
         id, so that they open here under the legacy key alone."""
+        if self._meter is not None:
+            self._meter.misses()
         ring, ciphers = self._ciphers()
         others = [key.kid for key in reversed(ring.accepted) if key is not ring.active]
         return MultiFernet([ciphers[kid] for kid in [ring.active.kid, *others]])
@@ -106,6 +132,8 @@ class FernetRing:
                 if kid is not None
                 else "the text has no key id, and the ring accepts no legacy key any more"
             )
+        if self._meter is not None:
+            self._meter.count(key.kid)
         return key, ciphers[key.kid]
 
     @staticmethod

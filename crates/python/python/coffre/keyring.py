@@ -164,6 +164,8 @@ class Keyring:
             raise KeyringError("a ring has exactly one active key, and `active` names it")
         if "value" in document:
             _check_value(_text(document, "value"), keys[kids.index(active)])
+        if "min_epoch" in document and _count(document, "epoch") < _count(document, "min_epoch"):
+            raise KeyringError("this copy of the ring is older than those that may still be used: a key was destroyed since")
         legacy = document.get("legacy")
         target = document.get("target")
         return cls(

@@ -10,7 +10,7 @@ use coffre_rotation::Kind;
 use super::settings::settled;
 use super::unready::Unready;
 use super::{login, settings_of};
-use crate::targets::encryption::{Acknowledgements, EncryptionKey, Rate, Registry, Rules};
+use crate::targets::encryption::{Acknowledgements, EncryptionKey, Rate, Registry, Rules, Safe};
 use crate::targets::external::ExternalKey;
 use crate::targets::signing::SigningKey;
 use crate::targets::{PgAlternating, PgPair, PgProbe, RedisProbe, RedisTwoPassword};
@@ -131,9 +131,10 @@ async fn encryption(
         approvals: rotation.approvals.unwrap_or(0),
         quiet: rotation.quiet.as_ref().map_or(Rules::default().quiet, coffre_manifest::Period::length),
     };
+    let safe = rotation.escrow.as_ref().map(|recovery| Safe::new(Arc::clone(kv), environment, recovery));
+    let witness = Acknowledgements::new(Arc::clone(kv), environment, settled(target), rules.quiet);
     let registry =
-        Registry { holders, servers, drains: rotation.drains.clone(), rules, rate: Rate::default() };
-    let witness = Acknowledgements::new(Arc::clone(kv), environment, settled(target));
+        Registry { holders, servers, drains: rotation.drains.clone(), rules, rate: Rate::default(), safe };
     Ok(Arc::new(EncryptionKey::new(&target.entry().field, registry, Arc::new(witness))))
 }
 

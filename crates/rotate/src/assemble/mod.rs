@@ -81,7 +81,11 @@ impl Rotator {
                 }
                 None => kind,
             };
-            targets.push(Rotating { name, settings, kind });
+            let before = manifest.soaks_in(environment).map(str::to_owned);
+            settings.promote_after = before.as_ref().and(manifest.rotation().promote_after());
+            let followed =
+                manifest.environments().iter().any(|name| manifest.soaks_in(name) == Some(environment));
+            targets.push(Rotating { name, settings, kind, before, followed });
         }
         if let Some(name) = bridges.keys().next() {
             return Err(Failure::config(format!("{name} is not one that the application rotates"))

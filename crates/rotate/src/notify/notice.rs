@@ -139,6 +139,7 @@ pub(super) const fn word(event: EventKind) -> &'static str {
         EventKind::EpochReset => "epoch_reset",
         EventKind::TakenOver => "taken_over",
         EventKind::Revealed => "revealed",
+        EventKind::Escrowed => "escrowed",
     }
 }
 
@@ -163,6 +164,7 @@ const fn sentence(event: EventKind) -> &'static str {
         EventKind::EpochReset => "had its epoch confirmed after a restored server",
         EventKind::TakenOver => "is rotated by another rotator now",
         EventKind::Revealed => "had an earlier credential read by a person",
+        EventKind::Escrowed => "had a copy of an old key sealed to the offline recovery key",
     }
 }
 

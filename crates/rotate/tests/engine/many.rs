@@ -41,7 +41,13 @@ impl Street {
         let targets = self.names.iter().zip(&self.worlds).map(|(name, world)| {
             let (world, plan) = (Arc::clone(world), Arc::default());
             let kind = Arc::new(Sim { kind: Kind::RedisTwoPassword, world, plan });
-            Rotating { name: name.clone(), settings: self.settings.clone(), kind }
+            Rotating {
+                name: name.clone(),
+                settings: self.settings.clone(),
+                kind,
+                before: None,
+                followed: false,
+            }
         });
         let parts = Parts {
             kv: Arc::new(self.stage.kv.clone()),

@@ -1,6 +1,6 @@
 //! What an engine does when nothing goes wrong.
 
-use coffre_rotation::{Kind, Phase};
+use coffre_rotation::{Kind, Phase, Soak, WireDocument as _};
 
 use crate::stage::{KINDS, Stage, name};
 
@@ -66,4 +66,33 @@ async fn a_frozen_environment_stands_still_and_an_unfrozen_one_goes_on() {
     engine.unfreeze().await.unwrap();
     assert!(stage.settle(&engine, &kv).await);
     stage.assert_rotated("after the freeze");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_environment_is_told_how_well_it_goes_and_waits_for_it() {
+    const SOAK: &str = "prod/_rot/soak/app/secret";
+    let mut stage = Stage::new(Kind::SigningKey);
+    stage.followed = true;
+    let (engine, kv) = stage.engine(1);
+    assert!(stage.begin(&engine, &kv).await && stage.settle(&engine, &kv).await);
+    let told = Soak::parse(stage.kv.text(SOAK).unwrap().as_bytes()).unwrap();
+    assert_eq!(told.well, stage.record().well);
+    let well = told.well.unwrap();
+    assert_eq!(well.procedure, stage.settings.procedure());
+
+    // Its own word stands for that of the environment before: what is read is what counts.
+    stage.before = Some("prod".to_owned());
+    stage.settings.automatic = true;
+    stage.settings.promote_after = Some(std::time::Duration::from_secs(90 * 86_400));
+    let (engine, kv) = stage.engine(2);
+    engine.enable(&[name()], false).await.unwrap();
+    stage.clock.advance(std::time::Duration::from_secs(40 * 86_400));
+    let waits = engine.drive(&name(), 50).await.unwrap().1.unwrap();
+    assert!(waits.why.contains("promote_after"), "{waits:?}");
+    assert_eq!(stage.record().active, 2);
+    stage.clock.advance(std::time::Duration::from_secs(51 * 86_400));
+    assert!(engine.drive(&name(), 50).await.is_ok());
+    assert!(stage.is_begun() && stage.record().phase != Phase::Idle, "{:?}", stage.record());
+    assert!(stage.settle(&engine, &kv).await);
+    assert_eq!(stage.record().active, 3);
 }

@@ -146,6 +146,8 @@ async fn rotations(client: &Client, kv: &ClientKv) {
                 name: name.clone(),
                 settings: settings(kind),
                 kind: Arc::new(Sim { kind, world: Arc::clone(&world), plan: Arc::default() }),
+                before: None,
+                followed: false,
             }],
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -21,6 +21,10 @@ pub(crate) struct Stage {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) name: Name,
     pub(crate) settings: Settings,
+    /// The environment in which it must have gone well before.
+    pub(crate) before: Option<String>,
+    /// Another one waits until it has gone well here.
+    pub(crate) followed: bool,
 }
 
 pub(crate) fn name() -> Name {
@@ -39,7 +43,16 @@ impl Stage {
         let mut settings = Settings::of(kind);
         settings.token_lifetime = Some(Duration::from_secs(3_600));
         settings.retry_for = Duration::from_secs(7 * 86_400);
-        Self { kind, kv, clock, world: Arc::new(Mutex::new(world)), name: name(), settings }
+        Self {
+            kind,
+            kv,
+            clock,
+            world: Arc::new(Mutex::new(world)),
+            name: name(),
+            settings,
+            before: None,
+            followed: false,
+        }
     }
 
     /// An engine of another process: nothing but the store and the outside is shared.
@@ -54,6 +67,8 @@ impl Stage {
                 name: self.name.clone(),
                 settings: self.settings.clone(),
                 kind: Arc::new(sim),
+                before: self.before.clone(),
+                followed: self.followed,
             }],
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(SeededEntropy::new(seed)),

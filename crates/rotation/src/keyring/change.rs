@@ -84,6 +84,17 @@ impl Keyring {
         self.changed()
     }
 
+    /// Without that generation, and with the word to readers to use no copy any more that holds it. Nothing changes if it is
+    /// not there.
+    pub fn destroyed(self, generation: u64) -> Result<Self, KeyringError> {
+        let before = self.epoch;
+        let mut ring = self.without(generation)?;
+        if ring.epoch != before {
+            ring.min_epoch = Some(ring.epoch);
+        }
+        Ok(ring)
+    }
+
     /// With a new key as the only one, in one change: the answer to a signing key that became known. What the others
     /// signed is refused from now on.
     pub fn replaced_by(mut self, new: NewKey) -> Result<Self, KeyringError> {
@@ -112,16 +123,6 @@ impl Keyring {
         for key in self.keys.iter_mut().filter(|key| key.state == State::Accept) {
             key.state = State::DecryptOnly;
         }
-        self.changed()
-    }
-
-    /// With the word to readers to drop every copy that is older than this ring: it held a key that is destroyed.
-    pub fn with_min_epoch(mut self) -> Result<Self, KeyringError> {
-        let next = self.epoch.checked_add(1).ok_or(KeyringError::Epoch)?;
-        if self.min_epoch == Some(self.epoch) {
-            return Ok(self);
-        }
-        self.min_epoch = Some(next);
         self.changed()
     }
 

@@ -75,9 +75,25 @@ fn a_life_and_the_repetition_of_each_step() {
     let ring = again(&ring).without(1).unwrap().without(1).unwrap();
     assert_eq!((ring.epoch(), ring.accepted()), (4, 1));
     assert!(ring.legacy().is_none() && ring.write(&FORM).get("legacy").is_none());
-    let ring = ring.with_min_epoch().unwrap();
-    let ring = again(&ring).with_min_epoch().unwrap();
-    assert_eq!((ring.epoch(), ring.min_epoch()), (5, Some(5)));
+    assert_eq!(ring.destroyed(1).unwrap().min_epoch(), None, "it was not there");
+}
+
+#[test]
+fn no_copy_that_holds_a_destroyed_key_is_to_be_used() {
+    let of = |number: u64| new(number, &format!("key {number}"));
+    let ring =
+        plain("old").with_prepared(of(2), MAX_ACCEPTED).unwrap().with_prepared(of(3), MAX_ACCEPTED).unwrap();
+    let ring = ring.promoted(3, None).unwrap().decrypt_only(1).unwrap().decrypt_only(2).unwrap();
+    let before = ring.epoch();
+    let ring = again(&ring).destroyed(1).unwrap();
+    assert_eq!((ring.epoch(), ring.min_epoch()), (before + 1, Some(before + 1)));
+    let ring = again(&ring).destroyed(1).unwrap();
+    assert_eq!(ring.epoch(), before + 1, "again changes nothing");
+    let ring = again(&ring).destroyed(2).unwrap();
+    assert_eq!((ring.epoch(), ring.min_epoch()), (before + 2, Some(before + 2)), "one after the other");
+    let mut copy = ring.write(&FORM);
+    copy.insert("epoch".to_owned(), (before + 1).into());
+    assert!(Keyring::read(&copy, &FORM).is_err(), "older than it says that copies may be");
 }
 
 #[test]
@@ -245,7 +261,7 @@ enum Step {
     Without(u64),
     ReplacedBy(u64),
     OvertakenBy(u64),
-    MinEpoch,
+    Destroyed(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -256,8 +272,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => generation.clone().prop_map(Step::DecryptOnly),
         2 => generation.clone().prop_map(Step::Without),
         1 => generation.clone().prop_map(Step::ReplacedBy),
-        1 => generation.prop_map(Step::OvertakenBy),
-        1 => Just(Step::MinEpoch),
+        1 => generation.clone().prop_map(Step::OvertakenBy),
+        1 => generation.prop_map(Step::Destroyed),
     ]
 }
 
@@ -270,7 +286,7 @@ fn apply(ring: Keyring, step: &Step) -> Result<Keyring, KeyringError> {
         Step::Without(generation) => ring.without(*generation),
         Step::ReplacedBy(generation) => ring.replaced_by(fresh(generation)),
         Step::OvertakenBy(generation) => ring.overtaken_by(fresh(generation)),
-        Step::MinEpoch => ring.with_min_epoch(),
+        Step::Destroyed(generation) => ring.destroyed(*generation),
     }
 }
 

@@ -118,6 +118,9 @@ impl Keyring {
     }
 
     fn check(&self, document: &Map<String, Value>) -> Result<(), KeyringError> {
+        if self.min_epoch.is_some_and(|least| self.epoch < least) {
+            return Err(KeyringError::Document("it is older than the copies that may still be used"));
+        }
         let repeats = |by: fn(&Key, &Key) -> bool| {
             self.keys
                 .iter()

@@ -108,8 +108,24 @@ pub enum Outcome {
         /// Per key id, how many values were met.
         counts: BTreeMap<String, u64>,
     },
-    /// Of `MayDestroy`: what is missing, one sentence each; nothing: it may.
-    Missing(Vec<String>, Option<Wall>),
+    /// Of `MayDestroy`.
+    Evidence {
+        /// What is missing, one sentence each; nothing: it may.
+        missing: Vec<String>,
+        /// When it is worth asking again.
+        ask: Option<Wall>,
+        /// What is to be remembered of it; see [`Retiring::notes`](crate::Retiring::notes).
+        notes: BTreeMap<String, String>,
+        /// What was seen, if nothing is missing.
+        certificate: BTreeMap<String, String>,
+    },
+    /// Of `Destroy`: no stored copy is left.
+    Destroyed {
+        /// The epoch of the document that was written for it; 0: none was.
+        epoch: u64,
+        /// Which versions of what are gone, each read back.
+        gone: BTreeMap<String, String>,
+    },
     /// It failed.
     Failed(FailureKind, String),
 }

@@ -1,5 +1,6 @@
 //! The records that say what has happened. Each function is one transition, and so one write.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coffre_ambient::Wall;
@@ -8,17 +9,15 @@ use super::act::{Action, Outcome};
 use super::failure::{FailureKind, back_off, is_given_up};
 use super::gate::{self, Asks};
 use super::types::{Next, Seen};
-use super::{claim, head};
+use super::{claim, destroying, head};
 use crate::record::MAX_NAMED;
 use crate::{
     AfterUndo, ConsumerId, EventKind, Halt, HaltCode, Happening, Kind, Pending, Phase, Reason, Record,
-    RepairReason, Retiring, Settings, schedule as calendar,
+    RepairReason, Retiring, Settings, Well, schedule as calendar,
 };
 
 /// A rotation that a person took back is not begun again by the schedule for a day.
 const UNDONE: Duration = Duration::from_secs(86_400);
-/// Evidence of which nobody knows when it comes is asked for so many times less often than sessions.
-const EVIDENCE: u32 = 60;
 
 /// What follows from how an action ended: a record to write, or that everything must be read anew.
 pub fn finish(seen: &Seen<'_>, action: &Action, outcome: Outcome) -> Next {
@@ -42,11 +41,12 @@ pub fn finish(seen: &Seen<'_>, action: &Action, outcome: Outcome) -> Next {
             let counts = counts.into_iter().map(|(kid, count)| (kid, count.into())).collect();
             reencrypted(seen, *gen_no, cursor, done, serde_json::Value::Object(counts))
         }
-        (Action::MayDestroy { gen_no }, Outcome::Missing(missing, ask)) => {
-            evidence(seen, *gen_no, &missing, ask)
+        (Action::MayDestroy { gen_no }, Outcome::Evidence { missing, ask, notes, certificate }) => {
+            destroying::evidence(seen, *gen_no, &missing, ask, (&notes, &certificate))
         }
-        (Action::Destroy { gen_no, .. }, Outcome::Done) => destroyed(seen, *gen_no, 0),
-        (Action::Destroy { gen_no, .. }, Outcome::Written(epoch)) => destroyed(seen, *gen_no, epoch),
+        (Action::Destroy { gen_no, .. }, Outcome::Destroyed { epoch, gone }) => {
+            destroying::destroyed(seen, *gen_no, epoch, &gone)
+        }
         (Action::Undo { .. }, Outcome::Written(epoch)) => undone(seen, epoch),
         (Action::Undo { .. }, Outcome::Done) => undone(seen, 0),
         // An outcome that belongs to another action says nothing.
@@ -155,6 +155,10 @@ pub(super) fn promoted(seen: &Seen<'_>, epoch: u64) -> Box<Record> {
     record.after_undo = None;
     record.gate = None;
     record.schedule.last_ok = Some(seen.now);
+    let procedure = seen.settings.procedure();
+    if record.well.as_ref().is_none_or(|well| well.procedure != procedure) {
+        record.well = Some(Well { procedure, since: seen.now });
+    }
     record.schedule.next_due = None;
     schedule(&mut record, seen);
     let mut happening = happening(&record, seen, EventKind::Promoted, Some(pending.gen_no), String::new());
@@ -192,6 +196,9 @@ fn leaving(seen: &Seen<'_>, old: u64, epoch: u64, compromised: bool) -> Retiring
         compromised,
         confirmed: false,
         cleared: false,
+        missing: Vec::new(),
+        notes: BTreeMap::new(),
+        certificate: BTreeMap::new(),
     }
 }
 
@@ -209,6 +216,7 @@ pub(super) fn repaired(seen: &Seen<'_>, epoch: u64) -> Box<Record> {
         },
     );
     if repair.gen_no != newer {
+        record.well = None;
         record.retiring.retain(|old| old.gen_no != repair.gen_no);
         record.active = repair.gen_no;
         record.retiring.push(leaving(seen, newer, epoch, false));
@@ -277,12 +285,12 @@ fn retired(seen: &Seen<'_>, gen_no: u64, epoch: u64) -> Box<Record> {
 }
 
 /// The document's epoch, whether it was written now or by whoever was killed before it could say so.
-fn standing(seen: &Seen<'_>, written: u64) -> u64 {
+pub(super) fn standing(seen: &Seen<'_>, written: u64) -> u64 {
     seen.document.map_or(written, |document| document.epoch.max(written))
 }
 
 /// The generation goes on to another phase, or is done with.
-fn leave(seen: &Seen<'_>, gen_no: u64, to: Option<Phase>) -> Box<Record> {
+pub(super) fn leave(seen: &Seen<'_>, gen_no: u64, to: Option<Phase>) -> Box<Record> {
     let mut record = match to {
         Some(phase) => with_old(seen, gen_no, |old| stage(old, seen.now, phase)),
         None => {
@@ -323,33 +331,6 @@ fn reencrypted(
     let clean = |old: &mut Retiring| (old.tries, old.not_before) = (0, None);
     record.retiring.iter_mut().filter(|old| old.gen_no == gen_no).for_each(clean);
     claim::take(&mut record, seen);
-    record
-}
-
-fn evidence(seen: &Seen<'_>, gen_no: u64, missing: &[String], ask: Option<Wall>) -> Box<Record> {
-    let mut record = with_old(seen, gen_no, |old| {
-        old.cleared = missing.is_empty();
-        let soon = seen.settings.look_again;
-        let again =
-            ask.unwrap_or_else(|| seen.now.plus(soon.saturating_mul(EVIDENCE))).max(seen.now.plus(soon));
-        old.not_before = (!old.cleared).then_some(again);
-    });
-    let list: Vec<_> =
-        missing.iter().take(16).map(|text| text.chars().take(200).collect::<String>().into()).collect();
-    record.work.insert("missing".to_owned(), serde_json::Value::Array(list));
-    if missing.is_empty() {
-        claim::take(&mut record, seen)
-    } else {
-        rest(&mut record)
-    }
-    record
-}
-
-fn destroyed(seen: &Seen<'_>, gen_no: u64, epoch: u64) -> Box<Record> {
-    let mut record = leave(seen, gen_no, None);
-    record.max_epoch = record.max_epoch.max(standing(seen, epoch));
-    record.work.remove("missing");
-    note(&mut record, seen, EventKind::Destroyed, Some(gen_no), String::new());
     record
 }
 
@@ -481,6 +462,7 @@ pub(super) fn halt(
 ) {
     let phase = record.phase;
     let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(1_000).collect::<String>();
+    record.well = None;
     record.halt = Some(Halt { code, why: short(why), advice: short(advice), since: seen.now, phase });
     record.claim = None;
     let mut happening = happening(record, seen, EventKind::Halted, None, format!("{}; {advice}", short(why)));
@@ -511,7 +493,7 @@ pub(super) fn enter(record: &mut Record, seen: &Seen<'_>, phase: Phase) {
 }
 
 /// Nobody needs to work on it now.
-fn rest(record: &mut Record) {
+pub(super) fn rest(record: &mut Record) {
     record.claim = None;
 }
 
@@ -523,7 +505,7 @@ fn stage(old: &mut Retiring, now: Wall, phase: Phase) {
 }
 
 /// A copy in which one generation on its way out is changed, and the phase that is shown follows.
-fn with_old(seen: &Seen<'_>, gen_no: u64, change: impl FnOnce(&mut Retiring)) -> Box<Record> {
+pub(super) fn with_old(seen: &Seen<'_>, gen_no: u64, change: impl FnOnce(&mut Retiring)) -> Box<Record> {
     let mut record = seen.copy();
     if let Some(old) = record.retiring.iter_mut().find(|old| old.gen_no == gen_no) {
         change(old);
@@ -567,7 +549,7 @@ pub(super) fn revealed(record: &mut Record, seen: &Seen<'_>, gen_no: u64, why: S
     record.remember(event);
 }
 
-fn happening(
+pub(super) fn happening(
     record: &Record,
     seen: &Seen<'_>,
     event: EventKind,
@@ -590,6 +572,7 @@ fn happening(
         consumers: Vec::new(),
         actor: seen.holder.chars().take(200).collect(),
         note: note.chars().take(2_000).collect(),
+        facts: BTreeMap::new(),
         dedupe,
     }
 }

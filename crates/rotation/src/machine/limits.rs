@@ -24,7 +24,9 @@ pub(super) fn limit(seen: &Seen<'_>) -> Limit {
     if seen.record.reason == Reason::Compromised {
         return Limit::Free;
     }
-    if let Some(waiting) = calendar(seen).or_else(|| promotions(seen)).or_else(|| group(seen)) {
+    let waiting =
+        calendar(seen).or_else(|| soaked(seen)).or_else(|| promotions(seen)).or_else(|| group(seen));
+    if let Some(waiting) = waiting {
         return Limit::Wait(waiting);
     }
     at_once(seen)
@@ -35,6 +37,24 @@ fn calendar(seen: &Seen<'_>) -> Option<Waiting> {
     // A person who says "now" means now.
     let asked = seen.record.reason == Reason::Manual;
     (paused && !asked).then(|| Waiting::until(seen.now.plus(seen.settings.look_again * 5), "a blackout"))
+}
+
+/// The same procedure must have gone well for a while in the environment before this one. Whom a person asks does not wait
+/// for it, nor what a person does.
+fn soaked(seen: &Seen<'_>) -> Option<Waiting> {
+    let needed = seen.settings.promote_after?;
+    let begun = seen.record.phase == Phase::Prepare;
+    if (begun && seen.record.reason == Reason::Manual) || seen.settings.steps().by_hand {
+        return None;
+    }
+    let well = seen.soak.and_then(|soak| soak.well.as_ref());
+    let Some(well) = well.filter(|well| well.procedure == seen.settings.procedure()) else {
+        let why = "the environment before this one has not rotated it well in this way yet (promote_after)";
+        return Some(Waiting::until(seen.now.plus(seen.settings.look_again * 5), why));
+    };
+    let until = well.since.plus(needed);
+    let why = "it must go well for longer in the environment before this one (promote_after)";
+    (seen.now < until).then(|| Waiting::until(until, why))
 }
 
 /// At most so many promotions in an hour.

@@ -17,6 +17,7 @@
 mod act;
 mod claim;
 mod command;
+mod destroying;
 mod failure;
 mod finish;
 mod gate;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::act::Action;
 use super::gate::{self, Asks, Passage};
 use super::types::{Next, Seen, Waiting};
-use super::{claim, finish, head};
+use super::{claim, destroying, finish, head};
 use crate::{Kind, Phase, Retiring};
 
 /// The next step of each, oldest first.
@@ -15,7 +15,9 @@ pub(super) fn next(seen: &Seen<'_>) -> Vec<Next> {
 
 fn step(seen: &Seen<'_>, old: &Retiring) -> Next {
     if let Some(until) = old.not_before.filter(|until| seen.now < *until && !old.compromised) {
-        return Next::Wait(Waiting::until(until, format!("generation {} in {}", old.gen_no, old.phase)));
+        let missing: String = old.missing.join("; ").chars().take(400).collect();
+        let why = if missing.is_empty() { String::new() } else { format!(": {missing}") };
+        return Next::Wait(Waiting::until(until, format!("generation {} in {}{why}", old.gen_no, old.phase)));
     }
     match old.phase {
         Phase::Retire => retire(seen, old),
@@ -69,8 +71,8 @@ fn retire(seen: &Seen<'_>, old: &Retiring) -> Next {
 }
 
 fn destroy(seen: &Seen<'_>, old: &Retiring) -> Next {
-    if old.cleared {
-        return claim::claimed(seen, Action::Destroy { gen_no: old.gen_no, epoch: seen.next_epoch() });
+    if seen.record.kind == Kind::EncryptionKey && old.cleared {
+        return destroying::next(seen, old);
     }
     if seen.record.kind == Kind::EncryptionKey {
         return claim::claimed(seen, Action::MayDestroy { gen_no: old.gen_no });

@@ -2,7 +2,7 @@ use coffre_ambient::Wall;
 
 use super::act::Action;
 use super::gate::Heard;
-use crate::{ConsumerId, Facts, Phase, Record, RotPolicy, RotationId, Settings, Target};
+use crate::{ConsumerId, Facts, Phase, Record, RotPolicy, RotationId, Settings, Soak, Target};
 
 /// All that a decision follows from.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct Seen<'a> {
     pub freeze: Option<&'a str>,
     /// The other targets of the environment. Read after the record.
     pub neighbours: &'a [Neighbour],
+    /// How well the target rotates in the environment before this one; `None`: there is none, or nobody knows.
+    pub soak: Option<&'a Soak>,
     /// Who we are: host, boot, process. Nobody else is called so.
     pub holder: &'a str,
     /// Server time.

@@ -10,5 +10,6 @@
 
 mod bad_days;
 mod crashes;
+mod destroying;
 mod lab;
 mod wishes;

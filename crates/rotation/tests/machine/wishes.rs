@@ -8,7 +8,8 @@ use crate::lab::world::World;
 use coffre_ambient::Wall;
 use coffre_rotation::machine::{Command, Draw, FailureKind, Memory, Neighbour, Next, Seen, next};
 use coffre_rotation::{
-    Claim, EventKind, HaltCode, Kind, Phase, Record, RotPolicy, RotationId, Settings, Target,
+    Claim, EventKind, HaltCode, Kind, Phase, Reason, Record, RotPolicy, RotationId, Settings, Soak, Target,
+    Well,
 };
 
 fn stop_after(world: &mut World, since: &mut Option<Wall>, hours: u64) {
@@ -227,6 +228,7 @@ struct Desk {
     settings: Settings,
     policy: RotPolicy,
     draw: Draw,
+    soak: Option<Soak>,
     now: Wall,
 }
 
@@ -239,7 +241,7 @@ impl Desk {
         record.rotation = rotation(1);
         let settings = Settings { automatic: true, ..Settings::of(Kind::PgAlternating) };
         let draw = Draw { rotation: rotation(2), jitter: 7 };
-        let mut desk = Self { record, settings, policy: RotPolicy::default(), draw, now };
+        let mut desk = Self { record, settings, policy: RotPolicy::default(), draw, soak: None, now };
         // The first answer is when it is due.
         if let Next::Write(record) = desk.next(&[]) {
             desk.record = *record;
@@ -256,6 +258,7 @@ impl Desk {
             policy: &self.policy,
             freeze: None,
             neighbours,
+            soak: self.soak.as_ref(),
             holder: "us",
             now: self.now,
             memory: Memory::default(),
@@ -289,6 +292,64 @@ fn a_claim_that_is_nearly_over_is_renewed_before_anything_leaves() {
     let Next::Write(record) = short.next(&[]) else { panic!("it acts with a claim that is nearly over") };
     assert_eq!(record.fence, short.record.fence, "the claim is still ours, so the fence stays");
     assert!(matches!(Desk::new(Phase::Verify).claimed("them", 1_000_000).next(&[]), Next::Write(_)));
+}
+
+#[test]
+fn what_has_not_gone_well_in_the_environment_before_is_not_begun() {
+    let day = Duration::from_secs(86_400);
+    let mut desk = Desk::new(Phase::Prepare).claimed("us", 120);
+    desk.settings.promote_after = Some(day * 7);
+    let told = |desk: &Desk, days: u32, procedure: String| {
+        let since = Wall::from_nanos(desk.now.nanos() - u64::try_from((day * days).as_nanos()).unwrap());
+        Some(Soak::new(desk.record.target.clone(), Some(Well { procedure, since })))
+    };
+    let waits =
+        |desk: &Desk| matches!(desk.next(&[]), Next::Wait(waiting) if waiting.why.contains("promote_after"));
+    assert!(waits(&desk), "nobody knows");
+    desk.soak = Some(Soak::new(desk.record.target.clone(), None));
+    assert!(waits(&desk), "it went badly");
+    desk.soak = told(&desk, 30, "1-another".to_owned());
+    assert!(waits(&desk), "in another way");
+    desk.soak = told(&desk, 6, desk.settings.procedure());
+    assert!(waits(&desk), "not for long enough");
+    desk.soak = told(&desk, 7, desk.settings.procedure());
+    assert!(matches!(desk.next(&[]), Next::Act(_)));
+    let other = Settings { grace: day, ..desk.settings.clone() };
+    assert_ne!(other.procedure(), desk.settings.procedure());
+    let paced = Settings { look_again: day, window: None, ..desk.settings.clone() };
+    assert_eq!(paced.procedure(), desk.settings.procedure(), "the pace is no part of it");
+    desk.soak = None;
+    for reason in [Reason::Manual, Reason::Compromised] {
+        desk.record.reason = reason;
+        assert!(matches!(desk.next(&[]), Next::Act(_)), "{reason}: a person asks");
+    }
+    let mut idle = Desk::new(Phase::Idle);
+    idle.settings.promote_after = Some(day);
+    idle.now = idle.now.plus(day * 365);
+    assert!(waits(&idle), "it is not even begun");
+}
+
+#[test]
+fn how_well_it_goes_is_known_until_something_goes_wrong() {
+    let plan = Plan { promotions: 2, ..Plan::of(Kind::SigningKey, 2) };
+    let ended = run(&plan);
+    clean(&ended);
+    let well = ended.world.record().well.clone().unwrap();
+    assert_eq!(well.procedure, ended.world.settings.procedure());
+    let first = ended.world.history.events.iter().find(|event| event.what.event == EventKind::Promoted);
+    assert_eq!(well.since, first.unwrap().what.at, "since the first");
+    let (mut halted, mut since) = (false, None);
+    let plan = Plan { promotions: 99, ..plan };
+    let ended = go(&plan, plan.world(), |world, _| {
+        halted |= world.record().well.is_some();
+        if halted {
+            world.refuses = Some(FailureKind::Config);
+        }
+        if world.record().halt.is_some() {
+            stop_after(world, &mut since, 1);
+        }
+    });
+    assert!(ended.world.record().halt.is_some() && ended.world.record().well.is_none());
 }
 
 #[test]

@@ -192,6 +192,12 @@ pub(super) fn history(call: &mut Call, name: &Name, events: &[HistoryEvent], hol
             ]
         });
         call.world.say(&render::table(&["#", "WHEN", "WHAT", "GENERATION", "WHO", "NOTE"], rows.collect()));
+        for event in events.iter().filter(|event| !event.what.facts.is_empty()) {
+            call.world.say(&format!("\nOf event {}:", event.seq));
+            for (fact, value) in &event.what.facts {
+                call.world.say(&format!("  {fact:<12} {value}"));
+            }
+        }
         call.world.say(&format!("\nTimes are those of {}.", times.zone()));
     }
     if !holds {

@@ -4,7 +4,7 @@
 //! What is not claimed: copies of the server's storage (snapshots, file-system backups) hold the key as long as they are
 //! kept.
 
-mod evidence;
+mod escrow;
 mod rewrite;
 mod texts;
 mod witness;
@@ -12,12 +12,13 @@ mod witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coffre_ambient::Wall;
 use coffre_manifest::rotation::{Drain, Holder};
 use coffre_rotation::keyring::{Key, Keyring, Purpose};
 use coffre_rotation::{Kind, Pending, Reason};
 
-pub use evidence::{Certificate, Escrow, Evidence, Meter, Missing, Rules, may_destroy};
+use coffre_rotation::destruction::look_again;
+pub use coffre_rotation::destruction::{Certificate, Escrow, Evidence, Meter, Missing, Rules, may_destroy};
+pub use escrow::Safe;
 pub use rewrite::Rate;
 pub use texts::{Stands, encrypt, is_usable, opens, rewritten, stands};
 pub use witness::Acknowledgements;
@@ -48,8 +49,6 @@ pub struct Testimony {
     pub in_use: Vec<String>,
     /// The entities of the people who consent to its destruction, each once.
     pub approvals: Vec<String>,
-    /// An escrow copy, if one was made.
-    pub escrow: Option<Escrow>,
 }
 
 /// Where texts under the key stand, and what must hold before an old key is destroyed.
@@ -64,6 +63,8 @@ pub struct Registry {
     pub rules: Rules,
     /// How fast texts are written anew.
     pub rate: Rate,
+    /// Where copies for the recovery key are kept, if the rules want one.
+    pub safe: Option<Safe>,
 }
 
 /// An encryption key.
@@ -103,22 +104,22 @@ impl EncryptionKey {
         let ring = self.ring.present(&at)?;
         let Some(key) = ring.generation(gen_no) else {
             // It was taken out of the document before a crash: what was decided then stands.
-            return Ok(Verdict::default());
+            let decided = at.record.retiring_gen(gen_no);
+            let [notes, certificate] =
+                decided.map(|old| [old.notes.clone(), old.certificate.clone()]).unwrap_or_default();
+            return Ok(Verdict { notes, certificate, ..Verdict::default() });
         };
         let evidence = self.gather(&at, &ring, key).await?;
-        let rules = &self.registry.rules;
-        let verdict = match may_destroy(&evidence, rules) {
-            Ok(certificate) => Verdict { evidence: certificate.facts(), ..Verdict::default() },
+        let notes = rewrite::noted(&at, gen_no, &evidence);
+        Ok(match may_destroy(&evidence, &self.registry.rules) {
+            Ok(certificate) => Verdict { notes, certificate: certificate.facts(), ..Verdict::default() },
             Err(missing) => Verdict {
-                ask_again: missing.iter().filter_map(Missing::until).max(),
-                missing: rewrite::noted(&at, &evidence)
-                    .into_iter()
-                    .chain(missing.iter().map(ToString::to_string))
-                    .collect(),
-                evidence: BTreeMap::new(),
+                ask_again: look_again(&missing),
+                missing: missing.iter().map(ToString::to_string).collect(),
+                notes,
+                ..Verdict::default()
             },
-        };
-        Ok(verdict)
+        })
     }
 }
 
@@ -183,7 +184,7 @@ impl Target for EncryptionKey {
             if self.ring.present(&at)?.generation(gen_no).is_none() {
                 return Ok(None);
             }
-            self.ring.changed(&at, |ring| ring.with_min_epoch()?.without(gen_no))
+            self.ring.changed(&at, |ring| ring.destroyed(gen_no))
         })
     }
 
@@ -216,13 +217,9 @@ impl Target for EncryptionKey {
         Box::pin(async move {
             let mut found: Vec<String> =
                 self.ring.draw(&at).err().map(|failure| failure.to_string()).into_iter().collect();
+            found.extend(self.registry.safe.as_ref().and_then(|safe| safe.problem(&at)));
             found.extend(self.unreachable().await);
             found
         })
     }
-}
-
-/// The time after which a drained place holds nothing of what was written before `since`.
-fn drained_at(since: Wall, drain: &Drain) -> Wall {
-    since.plus(drain.after.length())
 }

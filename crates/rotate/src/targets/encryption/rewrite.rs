@@ -11,17 +11,19 @@ use coffre_rotation::keyring::{Key, Keyring, State};
 use serde::{Deserialize, Serialize};
 
 use super::texts::{BARE, Stands, key_of, rewritten, stands};
-use super::{Columns, EncryptionKey, Evidence, drained_at};
+use super::{Columns, EncryptionKey, Escrow, Evidence, escrow};
 use crate::{At, Failure, Progress};
 
 /// How many rows one batch has.
 const BATCH: u32 = 500;
 /// Where in the counts the end of the last clean scan stands, in seconds since 1970.
 const CLEAN_SINCE: &str = "clean-since";
-/// How the sentence begins that remembers that uses were found after the first clean scan.
-const FOUND_AGAIN: &str = "uses were found again at ";
-/// How the sentence begins that says since when none were found after that.
-const NONE_SINCE: &str = "after that, no use since ";
+/// The note of the record that uses were found after the first clean scan, and when.
+const FOUND_AGAIN: &str = "found_again";
+/// The note that says since when none were found after that.
+const NONE_SINCE: &str = "none_since";
+/// The note that says when the second scan was.
+const SECOND: &str = "second_scan";
 /// Longest key of a row that fits into the cursor.
 const MAX_KEY: usize = 640;
 
@@ -108,19 +110,26 @@ impl EncryptionKey {
         let old = at.record.retiring_gen(key.generation());
         let retired = old.and_then(|old| old.phase_since).unwrap_or(at.now);
         let drains = self.registry.drains.iter();
-        Ok(Evidence {
+        let seen = Evidence {
             kid: key.kid().to_owned(),
             now: at.now,
             retired,
-            first_scan: first_scan(at).filter(|_| uses == 0),
-            second_scan: Some((uses, longest)),
+            first_scan: first_scan(at, key.generation()),
+            second_scan: note(at, key.generation(), SECOND),
+            uses,
+            longest,
             unregistered,
+            texts: counts_of(at).into_iter().filter(|(name, _)| name != CLEAN_SINCE).collect(),
             meter: heard.meter,
             in_use: heard.in_use,
-            drains: drains.map(|drain| (drain.name.clone(), drained_at(retired, drain))).collect(),
-            escrow: heard.escrow,
+            drains: drains.map(|drain| (drain.name.clone(), drain.after.length())).collect(),
+            escrow: match &self.registry.safe {
+                Some(safe) => safe.copy(at, key).await?,
+                None => Escrow::None,
+            },
             approvals: heard.approvals,
-        })
+        };
+        Ok(seen.scanned(&self.registry.rules))
     }
 
     /// Columns of a server with texts like ours that are not registered.
@@ -164,21 +173,30 @@ impl EncryptionKey {
     }
 }
 
-/// What is to be remembered of the evidence in the record: it outlives us among the sentences of what is missing.
-pub(super) fn noted(at: &At<'_>, evidence: &Evidence) -> Option<String> {
-    let uses = evidence.second_scan.is_some_and(|(uses, _)| uses > 0);
-    if uses {
-        return Some(format!("{FOUND_AGAIN}{}", evidence.now.rfc3339()));
+/// What is to be remembered of the evidence in the record.
+pub(super) fn noted(at: &At<'_>, gen_no: u64, evidence: &Evidence) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::new();
+    let mut put = |name: &str, text: String| drop(notes.insert(name.to_owned(), text));
+    if evidence.uses > 0 {
+        put(FOUND_AGAIN, evidence.now.rfc3339());
+    } else if let Some(since) = evidence.first_scan {
+        let remembered = note(at, gen_no, FOUND_AGAIN).or_else(|| note(at, gen_no, NONE_SINCE)).is_some();
+        if remembered {
+            put(NONE_SINCE, since.rfc3339());
+        }
     }
-    let remembered = note(at, FOUND_AGAIN).or_else(|| note(at, NONE_SINCE)).is_some();
-    let since = evidence.first_scan.filter(|_| remembered)?;
-    Some(format!("{NONE_SINCE}{}", since.rfc3339()))
+    if let Some(second) = evidence.second_scan {
+        put(SECOND, second.rfc3339());
+    }
+    if let Escrow::Sealed { recipient, digest } = &evidence.escrow {
+        put(escrow::NOTE, escrow::note(digest, recipient));
+    }
+    notes
 }
 
-/// The time in a sentence that [`noted`] left.
-fn note(at: &At<'_>, begins: &str) -> Option<Wall> {
-    let notes = at.record.work.get("missing").and_then(|notes| notes.as_array());
-    notes.into_iter().flatten().find_map(|note| Wall::parse(note.as_str()?.strip_prefix(begins)?))
+/// The time in a note of [`noted`].
+fn note(at: &At<'_>, gen_no: u64, name: &str) -> Option<Wall> {
+    at.record.retiring_gen(gen_no)?.notes.get(name).and_then(|text| Wall::parse(text))
 }
 
 struct Done {
@@ -235,8 +253,8 @@ fn counts_of(at: &At<'_>) -> BTreeMap<String, u64> {
 }
 
 /// When the first clean scan ended. If uses were found after it, the first scan since then that found none takes its place.
-fn first_scan(at: &At<'_>) -> Option<Wall> {
-    match (note(at, NONE_SINCE), note(at, FOUND_AGAIN)) {
+fn first_scan(at: &At<'_>, gen_no: u64) -> Option<Wall> {
+    match (note(at, gen_no, NONE_SINCE), note(at, gen_no, FOUND_AGAIN)) {
         (Some(since), _) => Some(since),
         (None, Some(_)) => Some(at.now),
         (None, None) => counts_of(at).get(CLEAN_SINCE).map(|seconds| Wall::from_secs(*seconds)),

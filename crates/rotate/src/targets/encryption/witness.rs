@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_ambient::Wall;
 use coffre_rotation::{Ack, Approval, WireDocument, paths};
-use serde::Deserialize;
 
-use super::{Escrow, Meter, Testimony, Witness};
+use super::{Meter, Testimony, Witness};
 use crate::{At, BoxFuture, Failure, Kv};
 
 /// More acknowledgements than this are not read; then it counts as in use.
@@ -18,58 +16,51 @@ const APPROVERS: usize = 64;
 
 /// Reads the acknowledgements of a target below `<environment>/_rot/ack/`.
 ///
-/// A consumer may count its decryptions: an acknowledgement with `"decrypts": {"<kid>": "<time of the last one>"}`. If no
-/// living consumer does, the quiet time is measured from the first clean scan instead.
+/// A consumer may count its decryptions ([`Ack::decrypts`]). Where one does not, or none is registered, nobody knows of all,
+/// and the quiet time is measured from the second clean scan.
 pub struct Acknowledgements {
     kv: Arc<dyn Kv>,
     environment: String,
     lasts: Duration,
-}
-
-/// The part of an acknowledgement that only encryption keys have.
-#[derive(Deserialize, Default)]
-struct Counted {
-    #[serde(default)]
-    decrypts: Option<std::collections::BTreeMap<String, String>>,
+    quiet: Duration,
 }
 
 impl Acknowledgements {
     /// Of an environment in a mount. A consumer that follows by itself is believed for `lasts` after its last word, whatever
-    /// that says: `S + 2K`, as gates do.
+    /// that says: `S + 2K`, as gates do. Of those that were there within `quiet` it matters whether they count.
     #[must_use]
-    pub fn new(kv: Arc<dyn Kv>, environment: &str, lasts: Duration) -> Self {
-        Self { kv, environment: environment.to_owned(), lasts }
+    pub fn new(kv: Arc<dyn Kv>, environment: &str, lasts: Duration, quiet: Duration) -> Self {
+        Self { kv, environment: environment.to_owned(), lasts, quiet }
     }
 
     async fn read(&self, at: At<'_>, gen_no: u64, kid: &str) -> Result<Testimony, Failure> {
         let folder = paths::acks(&self.environment, &at.record.target);
         let names = self.kv.list(&folder).await?;
-        let mut in_use = Vec::new();
-        let (mut counted, mut last) = (false, None);
+        let (mut in_use, mut meter) = (Vec::new(), Meter::default());
         for name in names.iter().filter(|name| !name.ends_with('/')).take(MOST) {
             let Some(read) = self.kv.read(&format!("{folder}/{name}"), None).await? else { continue };
             let Some(text) = read.document else { continue };
             // EXPOSE: an acknowledgement holds no material.
-            let ack = Ack::parse(text.expose().as_bytes());
-            let Ok(ack) = ack else { continue };
-            // EXPOSE: as above.
-            let more: Counted = serde_json::from_str(text.expose()).unwrap_or_default();
-            if let Some(decrypts) = more.decrypts {
-                counted = true;
-                last = last.max(decrypts.get(kid).and_then(|time| Wall::parse(time)));
+            let Ok(ack) = Ack::parse(text.expose().as_bytes()) else { continue };
+            let written = read.created.unwrap_or(at.now);
+            let last = ack.decrypts.as_ref().and_then(|counted| counted.get(kid));
+            // No clock of a host puts it after the word that tells of it.
+            meter.last = meter.last.max(last.map(|under| under.last.min(written)));
+            let bound = if ack.frozen { ack.expires } else { ack.expires.min(written.plus(self.lasts)) };
+            if bound.plus(self.quiet) >= at.now {
+                let counts = if ack.decrypts.is_some() { &mut meter.counting } else { &mut meter.silent };
+                *counts = counts.saturating_add(1);
             }
-            let bound = read.created.filter(|_| !ack.frozen).map(|written| written.plus(self.lasts));
-            let expires = bound.map_or(ack.expires, |bound| bound.min(ack.expires));
-            if expires >= at.now && ack.in_use <= gen_no {
+            // An older one than that: perhaps that one as well. After a rollback the active one is older, too.
+            if bound >= at.now && ack.in_use <= gen_no && ack.in_use != at.record.active {
                 in_use.push(name.clone());
             }
         }
         if names.len() > MOST {
             in_use.push(format!("(more than {MOST} consumers)"));
         }
-        let meter = if counted { Meter::Last(last) } else { Meter::Uncounted };
         let approvals = self.approvals(&at, gen_no).await?;
-        Ok(Testimony { meter, in_use, approvals, escrow: None::<Escrow> })
+        Ok(Testimony { meter, in_use, approvals })
     }
 
     /// The entities of those who consent. Each has one document, which the policy lets nobody else write; one that says
@@ -111,8 +102,8 @@ impl Witness for Acknowledgements {
 mod tests {
     use std::collections::BTreeMap;
 
-    use coffre_ambient::SeededEntropy;
-    use coffre_rotation::{Kind, Record, Target};
+    use coffre_ambient::{SeededEntropy, Wall};
+    use coffre_rotation::{ConsumerId, Decrypts, Kind, Record, Target};
     use coffre_secret::SecretText;
 
     use super::*;
@@ -189,7 +180,12 @@ mod tests {
             entropy: &entropy,
         };
         let documents = Documents(stand.iter().cloned().collect());
-        let witness = Acknowledgements::new(Arc::new(documents), "prod", Duration::from_secs(1));
+        let witness = Acknowledgements::new(
+            Arc::new(documents),
+            "prod",
+            Duration::from_secs(1),
+            Duration::from_secs(DAY),
+        );
         witness.approvals(&at, gen_no).await.unwrap()
     }
 
@@ -232,5 +228,67 @@ mod tests {
         ];
         assert_eq!(who(&stand, 3).await, ["e-now"]);
         assert_eq!(who(&stand, 2).await, Vec::<String>::new());
+    }
+
+    async fn metered(stand: Vec<(Ack, Wall)>) -> Testimony {
+        heard(4, stand).await
+    }
+
+    /// What is heard of generation 3 when this one is active.
+    async fn heard(active: u64, stand: Vec<(Ack, Wall)>) -> Testimony {
+        let target = Target::new("encryption/master_key").unwrap();
+        let documents = stand.into_iter().map(|(ack, written)| {
+            // EXPOSE: an acknowledgement holds no material.
+            let text = ack.write().unwrap().expose().to_owned();
+            (paths::ack("prod", &target, &ack.consumer), (text, written))
+        });
+        let (mut record, entropy) = (record(&target), SeededEntropy::new(1));
+        record.active = active;
+        let (document, earlier) = (None, None);
+        let at = At { record: &record, document, earlier, fence: 1, now: NOW, until: NOW, entropy: &entropy };
+        let kv = Arc::new(Documents(documents.collect()));
+        let witness =
+            Acknowledgements::new(kv, "prod", Duration::from_secs(3_600), Duration::from_secs(7 * DAY));
+        witness.testify(at, 3, "k3").await.unwrap()
+    }
+
+    fn said(process: &str, days: u64, decrypts: Option<&[(&str, u64)]>) -> (Ack, Wall) {
+        let written = days_ago(days);
+        let consumer = ConsumerId::of("api", "web", "boot", process);
+        let mut ack = Ack::new(consumer, 9, 4, written.plus(Duration::from_secs(3_600)));
+        let under =
+            |(kid, days): &(&str, u64)| ((*kid).to_owned(), Decrypts { count: 1, last: days_ago(*days) });
+        ack.decrypts = decrypts.map(|list| list.iter().map(under).collect());
+        (ack, written)
+    }
+
+    #[tokio::test]
+    async fn decryptions_are_known_if_everybody_of_late_counts_them() {
+        let counts = |days, list: &'static [(&'static str, u64)]| said("1", days, Some(list));
+        let heard = metered(vec![counts(1, &[("k3", 3), ("k2", 1)]), said("2", 2, Some(&[]))]).await;
+        assert_eq!(heard.meter, Meter { counting: 2, silent: 0, last: Some(days_ago(3)) });
+        let heard = metered(vec![counts(1, &[]), said("2", 2, None), said("3", 30, None)]).await;
+        assert_eq!(heard.meter, Meter { counting: 1, silent: 1, last: None }, "the third is long gone");
+        let heard = metered(vec![counts(1, &[]), said("2", 30, Some(&[("k3", 31)]))]).await;
+        assert_eq!(heard.meter.last, Some(days_ago(31)), "who is gone told of it");
+        let heard = metered(vec![counts(1, &[("k3", 0)])]).await;
+        assert_eq!(heard.meter.last, Some(days_ago(1)), "not after the word itself");
+        assert_eq!(metered(Vec::new()).await.meter, Meter::default());
+    }
+
+    #[tokio::test]
+    async fn after_a_rollback_who_uses_the_active_generation_does_not_use_the_newer_one() {
+        let uses = |process: &str, in_use| {
+            let (mut ack, written) = said(process, 0, None);
+            ack.in_use = in_use;
+            (ack, written)
+        };
+        let of = |in_use: u64| vec![uses("1", in_use)];
+        assert_eq!(heard(2, of(2)).await.in_use, Vec::<String>::new(), "it is what everybody uses now");
+        for in_use in [1, 3] {
+            assert_eq!(heard(2, of(in_use)).await.in_use.len(), 1, "{in_use}");
+        }
+        assert_eq!(heard(4, of(2)).await.in_use.len(), 1, "an older one than that");
+        assert_eq!(heard(4, of(4)).await.in_use, Vec::<String>::new());
     }
 }

@@ -37,6 +37,11 @@ impl Consumer {
         }
     }
 
+    /// The material that it encrypts, signs or logs in with now.
+    pub(crate) fn uses(&self, now: Wall, stale: Duration) -> Option<u64> {
+        self.value(now, stale).map(|held| held.active().material)
+    }
+
     fn value(&self, now: Wall, stale: Duration) -> Option<&Doc> {
         let fresh = self.frozen.is_some() || now.since(self.validated) < stale;
         self.snapshot.as_ref().filter(|_| fresh)
@@ -113,10 +118,14 @@ fn work(world: &mut World, consumers: &mut [Consumer], at: usize) {
         Kind::EncryptionKey => {
             if world.outside.rows.len() < 40 {
                 world.outside.rows.push(active.material);
+            } else if world.dice.below(4) == 0 {
+                let row = usize::try_from(world.dice.below(40)).unwrap();
+                world.outside.rows[row] = active.material;
             }
             let row = usize::try_from(world.dice.below(world.outside.rows.len() as u64)).unwrap();
             let material = world.outside.rows[row];
             world.checks += 1;
+            world.around.used(now, active.material, material);
             if !held.keys.iter().any(|key| key.material == material) {
                 world.violated(format!("a row cannot be decrypted; epoch {}", held.epoch));
             }

@@ -2,6 +2,7 @@
 //! that may be killed, paused, or told nothing about what they wrote.
 
 pub(crate) mod consumers;
+pub(crate) mod destruction;
 pub(crate) mod rotator;
 pub(crate) mod run;
 pub(crate) mod target;

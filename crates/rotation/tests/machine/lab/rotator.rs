@@ -8,6 +8,7 @@ use coffre_rotation::machine::{Action, Draw, FailureKind, Heard, Memory, Next, O
 use coffre_rotation::{Facts, Kind, Pending, Phase, Record, RotationId, Usable};
 use coffre_secret::SecretText;
 
+use super::destruction;
 use super::target::Effect;
 use super::world::{Answer, Doc, Key, World};
 
@@ -182,7 +183,7 @@ impl Rotator {
 
     fn put(&mut self, world: &mut World, bundle: Box<Bundle>, action: Action, doc: Doc) -> bool {
         let epoch = doc.epoch;
-        let outcome = match world.write_doc(bundle.held.version, doc) {
+        let mut outcome = match world.write_doc(bundle.held.version, doc) {
             Answer::Killed => return false,
             Answer::Unknown => Outcome::Failed(FailureKind::Transient, "no answer".to_owned()),
             Answer::Landed => {
@@ -193,6 +194,7 @@ impl Rotator {
         };
         if let (Action::Destroy { gen_no, .. }, Outcome::Written(_)) = (&action, &outcome) {
             purge(world, *gen_no);
+            outcome = Outcome::Destroyed { epoch, gone: BTreeMap::new() };
         }
         self.done(world, bundle, &action, outcome)
     }
@@ -225,6 +227,7 @@ impl Bundle {
             settings: &world.settings,
             policy: &world.policy,
             freeze: world.freeze.then_some("for the test"),
+            soak: None,
             neighbours: &[],
             holder: &rotator.holder,
             // The moment of the decision, or, as bad, that of reading.
@@ -309,9 +312,11 @@ fn result(world: &mut World, bundle: &Bundle, action: &Action) -> Result<Doc, Ou
         Action::Reencrypt { gen_no, .. } => return Err(batch(world, bundle, *gen_no)),
         Action::MayDestroy { gen_no } => {
             let old = bundle.old(world, *gen_no).1;
-            let left = world.outside.rows.iter().filter(|row| **row == old).count();
-            let missing = if left > 0 { vec![format!("{left} rows")] } else { Vec::new() };
-            return Err(Outcome::Missing(missing, None));
+            if doc.key(*gen_no).is_none() {
+                // It was taken out already: what was decided then stands.
+                return Err(decided(bundle, *gen_no));
+            }
+            return Err(destruction::evidence(world, &bundle.record, *gen_no, old));
         }
         Action::Publish { epoch } => {
             doc.epoch = *epoch;
@@ -345,7 +350,7 @@ fn result(world: &mut World, bundle: &Bundle, action: &Action) -> Result<Doc, Ou
         Action::Destroy { gen_no, epoch } => {
             if doc.key(*gen_no).is_none() {
                 purge(world, *gen_no);
-                return Err(Outcome::Done);
+                return Err(Outcome::Destroyed { epoch: 0, gone: BTreeMap::new() });
             }
             doc.epoch = *epoch;
             doc.keys.retain(|key| key.number != *gen_no);
@@ -415,14 +420,16 @@ fn batch(world: &mut World, bundle: &Bundle, number: u64) -> Outcome {
     Outcome::Progress { cursor: (left > 0).then(|| left.to_string()), done: left == 0, counts }
 }
 
+fn decided(bundle: &Bundle, number: u64) -> Outcome {
+    let old = bundle.record.retiring_gen(number).unwrap();
+    let (notes, certificate) = (old.notes.clone(), old.certificate.clone());
+    Outcome::Evidence { missing: Vec::new(), ask: None, notes, certificate }
+}
+
 /// Every version that holds the generation is destroyed.
 fn purge(world: &mut World, number: u64) {
     let newest = world.docs.len() - 1;
-    let held = world.docs.iter().enumerate().rev().find_map(|(_, doc)| doc.key(number).cloned());
     for doc in world.docs.iter_mut().take(newest) {
         doc.keys.retain(|key| key.number != number || key.usable == Usable::Active);
-    }
-    if held.is_some_and(|held| world.outside.rows.contains(&held.material)) {
-        world.violated(format!("G3: generation {number} is destroyed, and rows need it"));
     }
 }

@@ -9,6 +9,7 @@ use coffre_rotation::{Kind, Pending, Phase, Record, RotationId, Settings};
 use coffre_secret::SecretText;
 
 use super::consumers::{self, Consumer};
+use super::destruction;
 use super::rotator::Rotator;
 use super::target::Effect;
 use super::world::{Answer, LIFETIME, PERIOD, World};
@@ -85,6 +86,7 @@ pub(crate) fn go(
             world.now = world.now.max(ticks);
             ticks = world.now.plus(Duration::from_secs(60));
             consumers::tick(&mut world);
+            destruction::tick(&mut world);
             person(&mut world);
         } else {
             world.now = world.now.max(wakes);
@@ -129,6 +131,7 @@ pub(crate) fn wish(world: &mut World, wish: Command) -> Result<(), Refused> {
             settings: &world.settings,
             policy: &world.policy,
             freeze: None,
+            soak: None,
             neighbours: &[],
             holder: "person",
             now: world.now,

@@ -9,6 +9,7 @@ use coffre_rotation::{
 };
 
 use super::consumers::Consumer;
+use super::destruction::{self, Around};
 use super::target::Outside;
 
 /// Bounds of the simulated environment: short, so that a rotation takes hours and not weeks.
@@ -110,6 +111,8 @@ pub(crate) struct World {
     pub(crate) docs: Vec<Doc>,
     pub(crate) acks: Vec<Heard>,
     pub(crate) outside: Outside,
+    /// Beside the rows, what stands under an encryption key.
+    pub(crate) around: Around,
     pub(crate) consumers: Vec<Consumer>,
     pub(crate) freeze: bool,
     /// Materials that passed their probe.
@@ -156,6 +159,7 @@ impl World {
             docs: vec![Doc { epoch: 0, keys: vec![first], plain: true }],
             acks: Vec::new(),
             outside: Outside::new(kind),
+            around: Around::new(STALE),
             consumers: Vec::new(),
             freeze: false,
             probed: vec![1],
@@ -263,6 +267,10 @@ impl World {
         let accepted = doc.keys.iter().filter(|key| key.usable != Usable::DecryptOnly).count();
         if actives != 1 || accepted > 4 {
             self.violated(format!("G4: {actives} active, {accepted} accepted"));
+        }
+        let ended = before.keys.iter().filter(|key| key.usable == Usable::DecryptOnly);
+        for old in ended.filter(|key| doc.key(key.number).is_none()) {
+            destruction::judge(self, old.number, old.material);
         }
         let new = doc.active().clone();
         if new.number != before.active().number {
