@@ -49,6 +49,9 @@ def test_what_was_driven_is_what_was_meant(world):
         # The document of the pair is spoilt in the end, so that nothing of it is quoted.
         assert name == "jwt/pair" or world.status()[name]["active"] >= 2, name
     assert "stands still in" in printed and "the value never goes on the command line" in printed
+    assert {"plan", "apply", "verify", "cutover", "retire"} <= set(world.steps) and set(world.steps.values()) == {0}, world.steps
+    journals = list((world.moved / ".local/state/coffre").rglob("*"))
+    assert any(path.is_file() and path.stat().st_size > 1000 for path in journals), journals
     assert len(world.answers) >= 8 and len(world.known.values) > 50
     assert any(ODD in value for value in world.known.values), "some value is written differently in each form"
 
@@ -86,7 +89,8 @@ def test_the_search_finds_what_is_there(world):
     def append(to: list):
         return lambda _, form: to.append(form)
 
-    for name in ("engine.out", "program.out", "agent/agent.log", "server/server.log", "server/audit.log", "server/coffre.redb/coffre.lock"):
+    for name in ("engine.out", "program.out", "agent/agent.log", "server/server.log", "server/audit.log", "server/coffre.redb/coffre.lock",
+                 "moved/.local/state/coffre/planted"):  # fmt: skip
         plant(name, into(name))
     plant("webhook", append(world.hook.said))
     plant("mail", append(world.mail.said))
