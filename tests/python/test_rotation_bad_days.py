@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import psycopg.sql
 import pytest
 
 from coffre_server import Server
@@ -259,6 +260,57 @@ def test_a_late_lock_out_does_not_hit_the_user_that_is_in_use_again(asked):
         assert until(lambda: refused(sleeper), 30), sleeper.said()
         time.sleep(1)
         assert cell.works(document) and cell.get(cell.target) == document and cell.problems == []
+
+
+def erase_fences(cell: Cell) -> None:
+    """The database forgets which rotation was the last to change something: nothing stands in a late one's way any more."""
+    if cell.kind == "redis-two-password":
+        with cell.stage.redis.client() as client:
+            assert client.delete(f"_rot:fence:{cell.user}") == 1
+        return
+    with cell.stage.connect() as session:
+        for user in cell.users:
+            (before,) = session.execute("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [user]).fetchone()
+            assert "coffre fence" in before
+            session.execute(psycopg.sql.SQL("COMMENT ON ROLE {} IS NULL").format(psycopg.sql.Identifier(user)))
+
+
+@scene
+@pytest.mark.parametrize("fence", ["kept", "erased"])
+@pytest.mark.parametrize(
+    ("kind", "phase", "harm"),
+    [
+        ("pg-alternating", "APPLY", "a retired password logs in"),
+        ("pg-alternating", "RETIRE", "the user in use is locked out"),
+        ("redis-two-password", "APPLY", "a retired password logs in"),
+    ],
+    ids=words,
+)
+def test_n8_it_is_the_fence_that_keeps_a_late_engine_from_harm(asked, kind, phase, harm, fence):
+    """Two rotations later it acts. Where the database has forgotten the fence the harm is done, and is seen: so the tests that find
+    none would find it."""
+    with contextlib.closing(asked.cell(kind, (phase, LISTED), pause=True, times=CONFIDENT)) as cell, sleeping(cell) as sleeper:
+        expire(cell)
+        cell.run()
+        second = cell.get(cell.target)
+        cell.person("now", cell.target)
+        cell.goal = 3
+        cell.run()
+        third = cell.get(cell.target)
+
+        def harmed() -> bool:
+            return cell.works(second) if harm == "a retired password logs in" else not cell.works(third)
+
+        assert not harmed() and cell.problems == []
+        if fence == "erased":
+            erase_fences(cell)
+        cell.trap.release()
+        if fence == "erased":
+            assert until(harmed, 30), sleeper.said()
+        else:
+            assert until(lambda: refused(sleeper), 30), sleeper.said()
+            time.sleep(1)
+            assert not harmed() and cell.problems == []
 
 
 @scene
