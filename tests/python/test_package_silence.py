@@ -43,7 +43,7 @@ def frames_of_ours(error: BaseException) -> str:
     return "\n".join([*shown, str(error), repr(error), repr(error.__dict__), repr(error.__cause__), repr(error.__context__)])
 
 
-def test_errors_and_tracebacks(application, secrets):
+def test_n1_errors_and_tracebacks(application, secrets):
     calls = [
         lambda: secrets.get_secret("NO_SUCH_VARIABLE"),
         lambda: secrets.get_secret("jwt/secret_key", "nothing"),
@@ -59,7 +59,7 @@ def test_errors_and_tracebacks(application, secrets):
         application.assert_no_secret("an error", frames_of_ours(raised.value))
 
 
-def test_errors_and_tracebacks_of_tasks(application):
+def test_n1_errors_and_tracebacks_of_tasks(application):
     async def ask():
         for bad in (
             lambda: coffre.aio.Secrets(application.environ(VAULT_ADDR=f"http://127.0.0.1:{free_port()}", COFFRE_WAIT="0"), directory=application.directory),
@@ -109,7 +109,7 @@ def test_there_is_no_other_way_into_the_objects(application, secrets):
             vars(thing)
 
 
-def test_logging_tells_what_happens_without_values(application, caplog):
+def test_n1_logging_tells_what_happens_without_values(application, caplog):
     with caplog.at_level(logging.DEBUG, logger="coffre"):
         with application.open() as secrets:
             for name in ("JWT_SECRET_KEY", "SECRET_KEY", "DATABASE_URL"):
