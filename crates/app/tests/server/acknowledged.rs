@@ -88,13 +88,17 @@ fn shorter_bounds_hold_for_what_runs_already() {
     opened.server.says("/v1/atmr/data/prod/_rot/policy", 200, policy);
     opened.pass(MINUTE * 5);
     opened.until(|opened| opened.server.asked_for("/v1/atmr/data/prod/_rot/policy") > 1);
-    opened.pass(Duration::from_secs(31));
-    let shorter = r#""expires":"2026-09-21T14:39:31Z""#;
-    opened.until(|opened| opened.server.acknowledged().iter().any(|(_, body)| body.contains(shorter)));
+    let soon = || opened.clock.wall().plus(MINUTE * 4).rfc3339();
+    let shorter = |said: &Json| said["expires"].as_str().is_some_and(|expires| expires <= soon().as_str());
+    opened.told_in_time(Duration::from_secs(31), shorter);
+    opened.secrets.invalidate("redis/password").unwrap();
+    let is_new =
+        |opened: &Opened| opened.secrets.document("redis/password").unwrap().age() == Some(Duration::ZERO);
+    opened.until(is_new);
     opened.server.down();
     opened.pass(MINUTE);
     opened.text("REDIS_PASSWORD").unwrap();
-    opened.pass(Duration::from_secs(40));
+    opened.pass(Duration::from_secs(61));
     opened.until(|opened| opened.text("REDIS_PASSWORD").is_err());
 }
 
