@@ -1,16 +1,20 @@
 """What processes say of documents that rotate: directly, through the agent, and with connections that outlive a change."""
 
+import datetime
 import os
 import secrets
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from psycopg import sql
 from sqlalchemy import text
 
 import coffre
 import coffre.sqlalchemy
 from agent_host import Agent, prepare
+from coffre.fernet import FernetRing
+from coffre.keyring import Keyring, kid_of
 from keyrings import key, ring
 from rig import Rig, until
 from shop_secrets import open_secrets
@@ -78,6 +82,35 @@ def test_a_process_says_which_epoch_it_has_and_takes_leave(server, rig):
         said(server, "jwt/secret_key", epoch=8, in_use=5)
         assert consumers(server, "flask/secret_key") == [], "a document that does not rotate"
     assert consumers(server, "jwt/secret_key")[0]["expires"] < first["expires"]
+
+
+def test_a_process_tells_what_it_decrypted_under_which_key_as_long_as_it_counts_everything(server, rig):
+    allow(server, rig)
+    target = "encryption/master_key"
+    forget(server, target)
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    rig.values.update({old, new})
+
+    def publish(epoch: int) -> None:
+        keys = [key(old, 1, "decrypt-only"), key(new, 2, "active")]
+        rig.put(target, **ring(keys, epoch=epoch, target=target))
+
+    publish(3)
+    stored = FernetRing(Keyring.from_document({"value": old})).encrypt("a note")
+    with open_secrets(rig.environ(COFFRE_SERVICE="api")) as store:
+        assert "decrypts" not in said(server, target, epoch=3), "nobody counts"
+        column = FernetRing.of(target, store)
+        assert column.decrypt(stored) == column.decrypt(stored) == b"a note"
+        publish(4)
+        store.refresh(target)
+        decrypts = said(server, target, epoch=4)["decrypts"]
+        assert (list(decrypts), decrypts[kid_of(old)]["count"]) == ([kid_of(old)], 2)
+        last = datetime.datetime.fromisoformat(decrypts[kid_of(old)]["last"][:19] + "+00:00")
+        assert abs(last - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=5)
+        column.as_multifernet()
+        publish(5)
+        store.refresh(target)
+        assert "decrypts" not in said(server, target, epoch=5), "who has the keys themselves counts for nothing"
 
 
 def test_a_process_that_may_not_say_it_works_all_the_same(server, rig):
