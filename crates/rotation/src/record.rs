@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use coffre_ambient::Wall;
@@ -218,22 +218,20 @@ impl WireDocument for Record {
 
 impl Record {
     fn check_generations(&self) -> Result<(), &'static str> {
-        if let Some(pending) = &self.pending {
-            pending.check()?;
-            if pending.gen_no <= self.active && self.phase.is_before_promotion() || pending.gen_no > self.gens
-            {
-                return Err("the pending generation is not a new one");
-            }
-        }
-        let mut before = 0;
+        let mut known = BTreeSet::from([self.active]);
         for old in &self.retiring {
             old.check()?;
-            if old.gen_no == before || old.gen_no == self.active || old.gen_no > self.gens {
+            if !known.insert(old.gen_no) || old.gen_no > self.gens {
                 return Err(
                     "a generation on its way out is still active, was never given out, or stands there twice",
                 );
             }
-            before = old.gen_no;
+        }
+        let Some(pending) = &self.pending else { return Ok(()) };
+        pending.check()?;
+        // Also on its way back: what is made has a number that nothing had before.
+        if known.last().is_some_and(|newest| pending.gen_no <= *newest) || pending.gen_no > self.gens {
+            return Err("the pending generation is not a new one");
         }
         Ok(())
     }

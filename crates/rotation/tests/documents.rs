@@ -236,18 +236,51 @@ proptest! {
     }
 }
 
-#[test]
-fn the_example_of_the_format_is_read() {
-    let text = r#"{"schema":"rot/1","target":"pg-app","kind":"pg-alternating","incarnation":"x","_w":"01J00000000000000000000000","fence":17,
+const EXAMPLE: &str = r#"{"schema":"rot/1","target":"pg-app","kind":"pg-alternating","incarnation":"x","_w":"01J00000000000000000000000","fence":17,
         "phase":"APPLY","rotation":"01J00000000000000000000000","reason":"manual","attempt":1,"not_before":"2026-11-22T00:00:00Z",
         "claim":{"holder":"host/boot/pid","until":"2026-11-22T00:02:00Z"},"gens":9,
         "active":8,"pending":{"gen":9,"principal":"app_b","material":"m","created":"2026-11-22T00:00:00Z"},
         "retiring":[{"gen":7,"since":"2026-11-22T00:00:00Z","earliest_retire":"2026-11-22T00:00:00Z"}],
         "phase_since":"2026-11-22T00:00:00Z","gate":null,
         "schedule":{"last_ok":"2026-11-15T00:00:00Z","next_due":null,"deadline":null},"halt":null,"hist_head":""}"#;
-    let record = Record::parse(text.as_bytes()).unwrap();
+
+#[test]
+fn the_example_of_the_format_is_read() {
+    let record = Record::parse(EXAMPLE.as_bytes()).unwrap();
     assert_eq!((record.phase, record.fence, record.active), (Phase::Apply, 17, 8));
     assert_eq!(record.retiring[0].phase, Phase::Drain);
+}
+
+#[test]
+fn no_generation_stands_in_two_places() {
+    let with = |from: &str, to: &str| {
+        assert!(EXAMPLE.contains(from));
+        Record::parse(EXAMPLE.replace(from, to).as_bytes()).map(drop).map_err(|error| error.to_string())
+    };
+    let old = |numbers: [u64; 3]| {
+        let times = r#""since":"2026-11-22T00:00:00Z","earliest_retire":"2026-11-22T00:00:00Z""#;
+        let all = numbers.map(|gen_no| format!(r#"{{"gen":{gen_no},{times}}}"#));
+        with(
+            r#"{"gen":7,"since":"2026-11-22T00:00:00Z","earliest_retire":"2026-11-22T00:00:00Z"}"#,
+            &all.join(","),
+        )
+    };
+    assert_eq!(old([5, 6, 7]), Ok(()));
+    assert_eq!(old([5, 7, 6]), Ok(()), "after a rollback");
+    for wrong in [[5, 7, 5], [7, 7, 6], [6, 7, 8], [6, 7, 10]] {
+        assert!(old(wrong).unwrap_err().contains("on its way out"), "{wrong:?}");
+    }
+    for phase in ["APPLY", "UNDO"] {
+        let in_phase = |gen_no: u64| {
+            let text = EXAMPLE.replace(r#""phase":"APPLY""#, &format!(r#""phase":"{phase}""#));
+            let text = text.replace(r#""pending":{"gen":9"#, &format!(r#""pending":{{"gen":{gen_no}"#));
+            Record::parse(text.as_bytes()).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(in_phase(9), Ok(()), "{phase}");
+        for wrong in [7, 8, 10] {
+            assert!(in_phase(wrong).unwrap_err().contains("not a new one"), "{phase} {wrong}");
+        }
+    }
 }
 
 #[test]
