@@ -55,7 +55,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
 const PARALLEL: usize = 16;
 /// How soon what a doubtful step of the clock ended is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// How many keys are read at a time.
+/// How many keys are read, or ended, at a time.
 const PAGE: usize = 256;
 
 /// The leases of an unsealed cluster.

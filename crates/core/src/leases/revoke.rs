@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::record::LeaseRecord;
-use super::{ENGINE_PATIENCE, Leases, PARALLEL, backoff, plausible};
+use super::{ENGINE_PATIENCE, Leases, PAGE, PARALLEL, backoff, plausible};
 use crate::keys::{self, KernelKey};
 use crate::stored;
 use crate::tokens::TokenKey;
@@ -60,10 +60,10 @@ impl Leases {
         self.end_all(&ids).await
     }
 
-    /// Ends these leases, in storage.
+    /// Ends these leases, in storage: as many at once as share a commit.
     pub(crate) async fn end_all(&self, ids: &[String]) -> Result<(), Refusal> {
         let mut first = Ok(());
-        for group in ids.chunks(PARALLEL) {
+        for group in ids.chunks(PAGE) {
             let ended: Vec<_> = group.iter().map(|id| self.end(id)).collect();
             first = join_all(ended).await.into_iter().fold(first, Result::and);
         }
