@@ -28,10 +28,11 @@ from real_process import until
 HOSTS = int(os.environ.get("COFFRE_FLEET_HOSTS", "5"))
 CONSUMERS = int(os.environ.get("COFFRE_FLEET_CONSUMERS", "200"))
 # The longest life of a token, and with it of its users.
-LIFE = int(os.environ.get("COFFRE_FLEET_SECONDS", "20")) * SLOW
+LIFE = int(os.environ.get("COFFRE_FLEET_SECONDS", "40")) * SLOW
 # A token says how long it lives at the most when it is renewed for less than was asked, after two thirds of it. The user that
-# takes the place of the old one comes in what is left then, and both are good for a twelfth of the life at least.
-RECYCLE = LIFE * 0.07
+# takes the place of the old one comes in what is left then, and both are good for a twelfth of the life at least. Half of
+# that is left for a machine that is slow to wake a consumer.
+RECYCLE = LIFE * 0.04
 OWN_CONNECTIONS = 3
 PER_HOST = -(-CONSUMERS // HOSTS)
 

@@ -51,9 +51,9 @@ pub(crate) fn items(seen: &Evidence) -> Vec<Item> {
             "seen with the vault sealed; prod refuses then".into(),
         ),
         item(
-            Mark::NotYet,
+            Mark::Partly,
             "Automatic rotation",
-            "not yet: coffre.toml says when, nothing does it so far".into(),
+            "not run here, it takes minutes: `coffre rotate`, docs/manual/rotation.md".into(),
         ),
         item(
             shown(seen.audit_entries > 0),
@@ -66,7 +66,7 @@ pub(crate) fn items(seen: &Evidence) -> Vec<Item> {
         item(
             Mark::Partly,
             "Documentation complete",
-            "README, docs/, examples/atmr/vault/; runbooks not yet".into(),
+            "README, docs/manual, docs/fr, examples/atmr/vault".into(),
         ),
         item(
             shown(seen.rolled_back),
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_green_and_the_rest_is_not() {
         use Mark::{Done, NotYet, Partly};
-        assert_eq!(marks(&SEEN), [Done, Done, NotYet, Done, Partly, Partly, Partly, Partly, Done]);
+        assert_eq!(marks(&SEEN), [Done, Done, Partly, Done, Partly, Partly, Partly, Partly, Done]);
         assert_eq!(marks(&Evidence { flask: false, ..SEEN })[0], Partly);
         assert_eq!(marks(&Evidence { same: 13, ..SEEN })[0], NotYet);
     }
