@@ -116,7 +116,7 @@ fn assert_told_whole(text: &str) {
         "SECRET_KEY",
         "exit 125",
         "coffre migrate plan",
-        "not yet",
+        "not run here",
         "The temporary directory is gone",
     ] {
         assert!(text.contains(wanted), "{wanted}\n{text}");
