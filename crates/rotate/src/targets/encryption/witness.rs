@@ -40,9 +40,18 @@ impl Acknowledgements {
         for name in names.iter().filter(|name| !name.ends_with('/')).take(MOST) {
             let Some(read) = self.kv.read(&format!("{folder}/{name}"), None).await? else { continue };
             let Some(text) = read.document else { continue };
-            // EXPOSE: an acknowledgement holds no material.
-            let Ok(ack) = Ack::parse(text.expose().as_bytes()) else { continue };
             let written = read.created.unwrap_or(at.now);
+            // EXPOSE: an acknowledgement holds no material.
+            let Ok(ack) = Ack::parse(text.expose().as_bytes()) else {
+                // Somebody is there, a newer version perhaps: for as long as its word would be believed it may use anything.
+                if written.plus(self.lasts) >= at.now {
+                    in_use.push(format!("{name} (its word is not to be understood)"));
+                }
+                if written.plus(self.lasts).plus(self.quiet) >= at.now {
+                    meter.silent = meter.silent.saturating_add(1);
+                }
+                continue;
+            };
             let last = ack.decrypts.as_ref().and_then(|counted| counted.get(kid));
             // No clock of a host puts it after the word that tells of it.
             meter.last = meter.last.max(last.map(|under| under.last.min(written)));
@@ -274,6 +283,31 @@ mod tests {
         let heard = metered(vec![counts(1, &[("k3", 0)])]).await;
         assert_eq!(heard.meter.last, Some(days_ago(1)), "not after the word itself");
         assert_eq!(metered(Vec::new()).await.meter, Meter::default());
+    }
+
+    #[tokio::test]
+    async fn a_word_that_cannot_be_understood_is_that_of_somebody() {
+        let target = Target::new("encryption/master_key").unwrap();
+        let hears = async |days| {
+            let path = paths::ack("prod", &target, &ConsumerId::of("api", "web", "boot", "1"));
+            let documents =
+                Documents(BTreeMap::from([(path, ("{\"schema\": \"ack/9\"}".to_owned(), days_ago(days)))]));
+            let witness = Acknowledgements::new(
+                Arc::new(documents),
+                "prod",
+                Duration::from_secs(3_600),
+                Duration::from_secs(7 * DAY),
+            );
+            let (record, entropy) = (record(&target), SeededEntropy::new(1));
+            let (document, earlier) = (None, None);
+            let at =
+                At { record: &record, document, earlier, fence: 1, now: NOW, until: NOW, entropy: &entropy };
+            let heard = witness.testify(at, 3, "k3").await.unwrap();
+            (heard.in_use.len(), heard.meter.silent)
+        };
+        assert_eq!(hears(0).await, (1, 1));
+        assert_eq!(hears(1).await, (0, 1), "it is gone, and did not count");
+        assert_eq!(hears(30).await, (0, 0));
     }
 
     #[tokio::test]
