@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use coffre_client::{Body, ErrorKind};
 use coffre_rotation::{
-    Fate, Reading, RotPolicy, Speaker, Statement, Target, Trouble, WireDocument as _, Word, paths, shifted,
+    CLOCK_ALLOWANCE, Fate, Reading, RotPolicy, Speaker, Statement, Target, Trouble, WireDocument as _, Word,
+    paths, shifted,
 };
 use coffre_source::consumer;
 use serde_json::json;
@@ -22,8 +23,6 @@ use crate::store::{Peek, Store};
 /// The policy is read again each `soft_ttl`, within these bounds.
 const SOONEST: Duration = Duration::from_secs(1);
 const POLICY: Duration = Duration::from_secs(60);
-/// What any rotation waits at least before it counts on everybody to have a new value, whatever the policy says.
-const LEAST: Duration = Duration::from_secs(60);
 /// Sleeps are not longer.
 const LONGEST: Duration = Duration::from_secs(60);
 /// More environments than this are not spoken to.
@@ -123,6 +122,8 @@ struct Room {
     policy: RotPolicy,
     /// Whether the policy was ever read here.
     seen: bool,
+    /// Whether it was said that it may not be read.
+    hidden: bool,
     asked: Option<Duration>,
     speaker: Speaker<Key>,
 }
@@ -131,7 +132,7 @@ impl Default for Room {
     fn default() -> Self {
         let policy = RotPolicy::default();
         let speaker = Speaker::new(policy.soft_ttl, policy.max_stale);
-        Self { policy, seen: false, asked: None, speaker }
+        Self { policy, seen: false, hidden: false, asked: None, speaker }
     }
 }
 
@@ -207,16 +208,7 @@ impl Room {
         self.asked = Some(now);
         let document = match store.peek(&format!("{place}/{}", paths::POLICY)).await {
             Peek::There(document) => document,
-            Peek::Denied if rotates && !self.seen => {
-                tracing::warn!(
-                    place,
-                    keeps = LEAST.as_secs_f64(),
-                    "the server does not let the agent read _rot/policy, which says how long values that rotate may be kept; \
-                     until its role may read it, they are kept for so many seconds only"
-                );
-                store.bound(place, LEAST).await;
-                return;
-            }
+            Peek::Denied if rotates && !self.seen => return self.keep_briefly(place, store).await,
             Peek::Denied | Peek::Nothing => return,
         };
         // EXPOSE: a policy holds no secret.
@@ -231,6 +223,20 @@ impl Room {
                 tracing::warn!(place, %error, "_rot/policy is not to be understood; its defaults stand")
             }
         }
+    }
+
+    /// As long as any rotation waits before it counts on everybody to have a new value, whatever the policy says: the
+    /// allowance for clocks.
+    async fn keep_briefly(&mut self, place: &str, store: &Store) {
+        if !std::mem::replace(&mut self.hidden, true) {
+            tracing::warn!(
+                place,
+                keeps = CLOCK_ALLOWANCE.as_secs_f64(),
+                "the server does not let the agent read _rot/policy, which says how long values that rotate may be kept; \
+                 until its role may read it, they are kept for so many seconds only"
+            );
+        }
+        store.bound(place, CLOCK_ALLOWANCE).await;
     }
 }
 

@@ -113,7 +113,8 @@ impl Health {
         let entries = report.entries.iter().map(|(path, view)| {
             json!({
                 "path": path, "state": view.state.name(), "age": view.age.map(|age| age.as_secs()),
-                "hard": view.hard.as_secs(), "version": view.version, "lease_ttl": view.lease_ttl.map(|ttl| ttl.as_secs()), "failures": view.failures,
+                "hard": view.hard.as_secs(), "version": view.version,
+                "lease_ttl": view.lease_ttl.map(|ttl| ttl.as_secs()), "failures": view.failures,
             })
         });
         let supervised = self.supervised.get().map(Control::health).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coffre_cache::{Local, Parameters, ParametersError, Policy};
 use coffre_client::{Client, Error, ErrorKind};
 use coffre_manifest::{Manifest, Period};
+use coffre_rotation::CLOCK_ALLOWANCE;
 use coffre_source::connect;
 
 use crate::perform::Place;
@@ -25,7 +26,7 @@ pub(crate) enum Found {
 
 /// What any rotation waits at least before it counts on everybody to have a new value, whatever the policy says: half of
 /// twice the allowance for clocks, of which the other half is for the clocks.
-const LEAST: Duration = Duration::from_secs(60);
+const LEAST: Duration = CLOCK_ALLOWANCE;
 
 /// What stands there now.
 pub(crate) async fn read(client: &Client, place: &Place) -> Result<Found, Error> {

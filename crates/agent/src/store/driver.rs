@@ -184,7 +184,8 @@ impl Driver {
 
     /// What the environment's policy says is the most that anybody keeps a copy; a rotation counts on it.
     fn bound(&mut self, prefix: String, most: Duration) {
-        if self.bounds.get(&prefix) == Some(&most) || self.bounds.len() >= BOUNDS {
+        let known = self.bounds.get(&prefix);
+        if known == Some(&most) || (known.is_none() && self.bounds.len() >= BOUNDS) {
             return;
         }
         if self.parameters.hard > most {
